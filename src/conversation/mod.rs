@@ -1,0 +1,182 @@
+//! The one model: what a chat or messaging conversation is, whoever delivered it.
+//!
+//! * Takes: nothing; decode fills it in.
+//! * Gives: [`Conversation`], its parts, [`Revision`] and the merge rule.
+//! * Promises: pure values; identifiers are strings and never lose a digit; times are epoch milliseconds, UTC.
+//! * Never: reads a file, a clock or the network.
+//! * Start reading at: [`Conversation`], then [`merge`].
+
+mod merge;
+mod message;
+mod plain;
+mod reason;
+
+pub use merge::{Record, Revision, StoredConversation, merge};
+pub use message::{Message, Role};
+pub use plain::{PlainText, plain_text};
+pub use reason::{end_reason_label, start_reason_label};
+
+use serde::{Deserialize, Serialize};
+
+/// One conversation as one record (or the merge of several) described it.
+///
+/// Every field may be missing on the wire; `None` means "not said", which is not the same as empty.
+/// Field meanings are those of the Data Access `Conversation` record; other sources map onto it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// Account number as LivePerson prints it.
+    pub account_id: String,
+    /// `None` for the records that came without one (a LivePerson defect before June 2017).
+    pub conversation_id: Option<String>,
+    /// `LIVE_CHAT` or `MESSAGING`, as received.
+    pub kind: Option<String>,
+    /// `OPEN` or `CLOSE`. Data Access only ever delivers closed ones.
+    pub status: Option<String>,
+    /// When the consumer entered the queue.
+    pub start_ms: Option<i64>,
+    /// When the consumer was connected.
+    pub interaction_start_ms: Option<i64>,
+    /// When the conversation ended.
+    pub end_ms: Option<i64>,
+    /// Start of the first wait in the queue.
+    pub queue_start_ms: Option<i64>,
+    /// End of the first wait in the queue.
+    pub queue_end_ms: Option<i64>,
+    /// Code; see [`end_reason_label`].
+    pub end_reason: Option<i64>,
+    /// Code; LivePerson's own lists clash, so the number is what is kept.
+    pub start_reason: Option<i64>,
+    /// Whether the visitor wrote at least one line.
+    pub interactive: Option<bool>,
+    /// Channel of origin, such as `Web`.
+    pub origin: Option<String>,
+    /// `DESKTOP`, `TABLET`, `MOBILE` or `NA`.
+    pub device: Option<String>,
+    /// Messaging consumer.
+    pub consumer_id: Option<String>,
+    /// Site visitor; often the empty string for chats.
+    pub visitor_id: Option<String>,
+    /// Site visit (session) of the visitor.
+    pub visit_id: Option<String>,
+    /// Context of the visit.
+    pub context_id: Option<String>,
+    /// Last agent.
+    pub agent_id: Option<String>,
+    /// Last skill.
+    pub skill_id: Option<String>,
+    /// Every skill the conversation had, in order of appearance.
+    pub skills: Vec<String>,
+    /// Campaign that led to the conversation.
+    pub campaign: Option<Campaign>,
+    /// Title of the page it started from.
+    pub start_page: Option<String>,
+    /// Address of the page it started from.
+    pub start_url: Option<String>,
+    /// Meaningful Connection Score.
+    pub mcs: Option<f64>,
+    /// Customer satisfaction, where the source has one.
+    pub csat: Option<f64>,
+    /// Transcript in the order received.
+    pub messages: Vec<Message>,
+    /// Hand-overs between agents and skills.
+    pub transfers: Vec<Transfer>,
+    /// Secure forms; LivePerson documents no fields, so each is kept as JSON text.
+    pub secure_forms: Vec<String>,
+    /// Engagement attributes (SDEs), each as JSON text, as received.
+    pub attributes: Vec<String>,
+    /// Survey answers joined to the conversation, each as JSON text.
+    pub surveys: Vec<String>,
+    /// Fields of the record that this version has no name for: (name, JSON text), sorted by name.
+    pub unknown: Vec<(String, String)>,
+}
+
+/// Campaign that led to a conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Campaign {
+    /// Campaign.
+    pub campaign_id: Option<String>,
+    /// Engagement of the campaign.
+    pub engagement_id: Option<String>,
+}
+
+/// One hand-over to another agent or skill.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// When, epoch milliseconds.
+    pub time_ms: Option<i64>,
+    /// Skill it left.
+    pub skill_id: Option<String>,
+    /// Skill it went to.
+    pub target_skill_id: Option<String>,
+    /// Agent it left.
+    pub agent_id: Option<String>,
+    /// Agent it went to.
+    pub target_agent_id: Option<String>,
+    /// Code; LivePerson publishes no list.
+    pub reason: Option<i64>,
+    /// Start of the wait inside the transfer.
+    pub queue_start_ms: Option<i64>,
+    /// End of the wait inside the transfer.
+    pub queue_end_ms: Option<i64>,
+    /// Whether the visitor wrote a line in the part that ended here.
+    pub interactive: Option<bool>,
+}
+
+/// An agent that took part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent<'a> {
+    /// LivePerson's id; `"0"` (no agent) never appears.
+    pub id: &'a str,
+    /// Nickname on the transcript, where a line of theirs shows it.
+    pub name: Option<&'a str>,
+}
+
+impl Conversation {
+    /// Wait in the first queue, milliseconds.
+    pub fn queue_ms(&self) -> Option<i64> {
+        Some(self.queue_end_ms?.saturating_sub(self.queue_start_ms?))
+    }
+
+    /// From entering the queue to the end, milliseconds.
+    pub fn duration_ms(&self) -> Option<i64> {
+        Some(self.end_ms?.saturating_sub(self.start_ms?))
+    }
+
+    /// Every agent the conversation ever had: those who wrote a line, the last one, and both sides of each
+    /// transfer, in order of appearance.
+    pub fn agents<'a>(&'a self) -> Vec<Agent<'a>> {
+        let mut agents: Vec<Agent<'a>> = Vec::new();
+        let mut meet = |id: Option<&'a str>, name: Option<&'a str>| {
+            let Some(id) = id.filter(|id| !id.is_empty() && *id != "0") else { return };
+            match agents.iter_mut().find(|agent| agent.id == id) {
+                Some(known) => known.name = known.name.or(name),
+                None => agents.push(Agent { id, name }),
+            }
+        };
+        for message in &self.messages {
+            if matches!(message.role, Role::Agent | Role::Bot | Role::Note) {
+                meet(message.agent_id.as_deref(), Some(message.by.as_str()).filter(|by| !by.is_empty()));
+            }
+        }
+        for transfer in &self.transfers {
+            meet(transfer.agent_id.as_deref(), None);
+            meet(transfer.target_agent_id.as_deref(), None);
+        }
+        meet(self.agent_id.as_deref(), None);
+        agents
+    }
+
+    /// Every skill the conversation ever had: the record's list, the last one, and both sides of each transfer.
+    pub fn all_skills(&self) -> Vec<&str> {
+        let transferred =
+            self.transfers.iter().flat_map(|transfer| [&transfer.skill_id, &transfer.target_skill_id]).flatten();
+        let mut skills: Vec<&str> = Vec::new();
+        for skill in self.skills.iter().chain(&self.skill_id).chain(transferred) {
+            // -1 stands for "no skill" (reference, trap 15).
+            if !skill.is_empty() && skill != "-1" && !skills.contains(&skill.as_str()) {
+                skills.push(skill);
+            }
+        }
+        skills
+    }
+}
