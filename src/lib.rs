@@ -4,3 +4,7 @@
 
 /// The one model: conversation, message, transfer, revision merge.
 pub mod conversation;
+
+/// Raw bytes → conversations.
+pub mod decode;
+pub mod index;

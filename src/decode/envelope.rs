@@ -1,0 +1,300 @@
+//! Walks the envelopes of a text: one JSON object per line, objects back to back, pretty-printed, or one document that
+//! holds everything.
+//!
+//! A line that is a whole record is parsed as it stands, which is the fast way and the usual one. Anything else goes the
+//! careful way: the envelope is walked and each conversation framed on its own, so that a document of any size
+//! passes through and a broken conversation costs only itself.
+
+use super::Decoder;
+use super::avro_json::{Broken, Pull};
+use super::data_access::{self, Contents, Envelope, Header};
+use super::problem::ProblemKind;
+use super::repair::repaired;
+use super::text::{Fault, Text};
+use std::io::BufRead;
+
+/// Longest line that is parsed as it stands.
+const MAX_LINE: usize = 4 << 20;
+
+/// Deepest nesting of union wrappers around the lists of an envelope.
+const MAX_WRAPPERS: u8 = 8;
+
+pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, decoder: &mut Decoder<'_, '_>) {
+    let mut text = Text::new(source, decoder.limits.max_record_bytes);
+    while !decoder.stopped {
+        text.forget();
+        text.skip_between_values();
+        let Some(first) = text.peek() else { break };
+        if first != b'{' {
+            decoder.broken(ProblemKind::BrokenRecord, text.offset(), "not a JSON object");
+            text.resynchronise();
+            continue;
+        }
+        let whole_line = text.line_length(MAX_LINE);
+        let finished = whole_line.is_some_and(|length| read_line(&mut text, length, decoder));
+        if !finished {
+            read_carefully(&mut text, decoder);
+        }
+    }
+    decoder.report.json_bytes += text.offset();
+    if let Some(error) = text.damage.take() {
+        decoder.note(ProblemKind::DamagedContainer, text.offset(), error.to_string());
+    }
+}
+
+/// Parses the value at the start of a line; `false` if it must be read carefully.
+fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) -> bool {
+    let base = text.offset();
+    let line = &text.unread()[..length];
+    let mut pull = Pull::new(line);
+    match data_access::read_value(&mut pull) {
+        Ok(contents) => {
+            let consumed = pull.at();
+            data_access::note_odd(&pull, decoder.ordinal, base, &mut decoder.report.problems);
+            emit_all(contents, base, decoder);
+            text.advance(consumed);
+            true
+        }
+        Err(broken) if broken.cut => false,
+        Err(_) => {
+            let Some(mended) = repaired(line) else { return false };
+            let mut pull = Pull::new(&mended);
+            let Ok(contents) = data_access::read_value(&mut pull) else { return false };
+            // What follows the value on the same line is only known in the mended text, so it must be nothing.
+            if !mended[pull.at()..].trim_ascii().is_empty() {
+                return false;
+            }
+            decoder.note(ProblemKind::Repaired, base, "invalid text was replaced for reading");
+            emit_all(contents, base, decoder);
+            text.advance(length);
+            true
+        }
+    }
+}
+
+fn emit_all(contents: Contents, base: u64, decoder: &mut Decoder<'_, '_>) {
+    decoder.report.records += 1;
+    note_other_bodies(contents.other_bodies, contents.conversations.is_empty(), &contents.envelope, base, decoder);
+    for (at, conversation) in contents.conversations {
+        decoder.emit(conversation, &contents.envelope, base + at as u64);
+    }
+}
+
+fn note_other_bodies(bodies: u64, nothing_else: bool, envelope: &Envelope, at: u64, decoder: &mut Decoder<'_, '_>) {
+    let kind = envelope.data_type.as_deref().unwrap_or("no known kind");
+    if bodies > 0 || (nothing_else && envelope.data_type.as_deref() != Some("Engagement")) {
+        decoder.note(
+            ProblemKind::NotIndexed,
+            at,
+            format!("a record of {} is archived but not searchable", super::short(kind)),
+        );
+    }
+}
+
+/// Walks one top-level value, framing each conversation on its own.
+fn read_carefully(text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) {
+    decoder.report.records += 1;
+    let start = text.offset();
+    let mut document = Document { envelope: Envelope::default(), conversations: 0, other_bodies: 0, decoder };
+    let outcome = document.value(text);
+    let Document { envelope, conversations, other_bodies, decoder } = document;
+    note_other_bodies(other_bodies, conversations == 0 && outcome.is_ok(), &envelope, start, decoder);
+    match outcome {
+        Ok(()) => {}
+        Err(Fault::Cut) => decoder.broken(ProblemKind::CutShort, text.offset(), "the file ends inside a record"),
+        Err(Fault::Syntax(at, reason)) => {
+            decoder.broken(ProblemKind::BrokenRecord, at, reason);
+            text.resynchronise();
+        }
+        Err(Fault::TooLarge(bytes)) => {
+            decoder.broken(ProblemKind::TooLarge, start, format!("{bytes} bytes"));
+            text.resynchronise();
+        }
+    }
+}
+
+struct Document<'d, 'a, 's> {
+    envelope: Envelope,
+    conversations: u64,
+    other_bodies: u64,
+    decoder: &'d mut Decoder<'a, 's>,
+}
+
+type Walk = Result<(), Fault>;
+
+impl Document<'_, '_, '_> {
+    fn value(&mut self, text: &mut Text<'_>) -> Walk {
+        object(text, &mut |text, key| match key {
+            "metaData" => {
+                let envelope = &mut self.envelope;
+                small(text, |pull| data_access::read_meta_data(pull, envelope))
+            }
+            "dataType" => {
+                let envelope = &mut self.envelope;
+                small(text, |pull| {
+                    envelope.data_type = pull.text()?;
+                    Ok(())
+                })
+            }
+            "recordCollection" => list(text, 0, &mut |text| {
+                object(text, &mut |text, key| match key {
+                    "body" => self.body(text),
+                    _ => text.skip_value(),
+                })
+            }),
+            _ => text.skip_value(),
+        })
+    }
+
+    fn body(&mut self, text: &mut Text<'_>) -> Walk {
+        let mut header = Header::default();
+        let mut has_engagements = false;
+        self.body_fields(text, 0, &mut header, &mut has_engagements)?;
+        if !has_engagements {
+            self.other_bodies += 1;
+        }
+        Ok(())
+    }
+
+    fn body_fields(&mut self, text: &mut Text<'_>, depth: u8, header: &mut Header, seen: &mut bool) -> Walk {
+        object(text, &mut |text, key| match key {
+            "header" => small(text, |pull| {
+                *header = data_access::read_header(pull)?;
+                Ok(())
+            }),
+            "engagements" => {
+                *seen = true;
+                list(text, 0, &mut |text| self.conversation(text, header))
+            }
+            branch if branch.starts_with("com.liveperson.") && depth < MAX_WRAPPERS => {
+                self.body_fields(text, depth + 1, header, seen)
+            }
+            _ => text.skip_value(),
+        })
+    }
+
+    fn conversation(&mut self, text: &mut Text<'_>, header: &Header) -> Walk {
+        let (at, json) = match text.frame() {
+            Ok(framed) => framed,
+            Err(Fault::TooLarge(bytes)) => {
+                let at = text.offset();
+                self.decoder.broken(ProblemKind::TooLarge, at, format!("a conversation of {bytes} bytes"));
+                return Ok(());
+            }
+            Err(fault) => return Err(fault),
+        };
+        let mut pull = Pull::new(json);
+        let mut read = data_access::read_conversation(&mut pull);
+        let mended;
+        if read.is_err()
+            && let Some(copy) = repaired(json)
+        {
+            mended = copy;
+            pull = Pull::new(&mended);
+            read = data_access::read_conversation(&mut pull);
+            if read.is_ok() {
+                self.decoder.note(ProblemKind::Repaired, at, "invalid text was replaced for reading");
+            }
+        }
+        match read {
+            Ok(Some(mut conversation)) => {
+                data_access::note_odd(&pull, self.decoder.ordinal, at, &mut self.decoder.report.problems);
+                header.put_into(&mut conversation);
+                conversation.account_id = self.envelope.account_id.clone().unwrap_or_default();
+                self.conversations += 1;
+                self.decoder.emit(conversation, &self.envelope, at);
+            }
+            Ok(None) => {}
+            Err(Broken { at: inside, reason, .. }) => {
+                self.decoder.broken(ProblemKind::BrokenRecord, at + inside as u64, reason);
+            }
+        }
+        text.forget();
+        Ok(())
+    }
+}
+
+/// Reads a small value of the envelope; one that is broken is passed over, it only loses itself.
+fn small(text: &mut Text<'_>, read: impl FnOnce(&mut Pull<'_>) -> Result<(), Broken>) -> Walk {
+    let (at, json) = text.frame()?;
+    read(&mut Pull::new(json)).map_err(|broken| Fault::Syntax(at + broken.at as u64, "a broken envelope"))
+}
+
+/// Walks an object, with the reader at each value in turn.
+fn object(text: &mut Text<'_>, field: &mut dyn FnMut(&mut Text<'_>, &str) -> Walk) -> Walk {
+    text.skip_space();
+    if text.peek() == Some(b'n') {
+        return text.skip_value();
+    }
+    text.expect(b'{', "expected an object")?;
+    text.skip_space();
+    if text.peek() == Some(b'}') {
+        text.advance(1);
+        return Ok(());
+    }
+    loop {
+        text.skip_space();
+        if text.peek() != Some(b'"') {
+            return Err(if text.peek().is_none() {
+                Fault::Cut
+            } else {
+                Fault::Syntax(text.offset(), "expected a field name")
+            });
+        }
+        let key = {
+            let (_, raw) = text.frame()?;
+            // Names that matter are plain ASCII; an escaped or invalid one matches none.
+            std::str::from_utf8(&raw[1..raw.len() - 1]).unwrap_or_default().to_owned()
+        };
+        text.skip_space();
+        text.expect(b':', "expected a colon")?;
+        text.skip_space();
+        field(text, &key)?;
+        text.forget();
+        text.skip_space();
+        match text.peek() {
+            Some(b',') => text.advance(1),
+            Some(b'}') => {
+                text.advance(1);
+                return Ok(());
+            }
+            Some(_) => return Err(Fault::Syntax(text.offset(), "expected a comma or the end of an object")),
+            None => return Err(Fault::Cut),
+        }
+    }
+}
+
+/// Walks a list, bare or wrapped in `{"array": …}`, with the reader at each element in turn.
+fn list(text: &mut Text<'_>, depth: u8, item: &mut dyn FnMut(&mut Text<'_>) -> Walk) -> Walk {
+    text.skip_space();
+    match text.peek() {
+        Some(b'[') => {}
+        Some(b'{') if depth < MAX_WRAPPERS => {
+            return object(text, &mut |text, key| {
+                if key == "array" { list(text, depth + 1, item) } else { text.skip_value() }
+            });
+        }
+        _ => return text.skip_value(),
+    }
+    text.advance(1);
+    text.skip_space();
+    if text.peek() == Some(b']') {
+        text.advance(1);
+        return Ok(());
+    }
+    loop {
+        text.skip_space();
+        item(text)?;
+        text.forget();
+        text.skip_space();
+        match text.peek() {
+            Some(b',') => text.advance(1),
+            Some(b']') => {
+                text.advance(1);
+                return Ok(());
+            }
+            Some(_) => return Err(Fault::Syntax(text.offset(), "expected a comma or the end of a list")),
+            None => return Err(Fault::Cut),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Raw bytes → conversations.
+//!
+//! * Takes: a file of the archive, whatever its container and whichever form of the envelope it uses.
+//! * Gives: one [`Revision`] per conversation record, to a callback, and a [`FileReport`].
+//! * Promises: streams in bounded memory; a bad record never stops a file; every problem is counted and located.
+//! * Never: trusts a file name, recurses with the input, or changes a byte of the archive.
+//! * Start reading at: [`decode_file`], then `envelope.rs`.
+
+mod avro_json;
+mod avro_ocf;
+mod container;
+mod data_access;
+mod envelope;
+mod problem;
+mod repair;
+mod text;
+
+pub use container::{Container, container_of};
+pub use problem::{Problem, ProblemKind, Problems};
+
+use crate::conversation::{Conversation, Record, Revision};
+use data_access::Envelope;
+use std::io::{self, Read, Seek};
+
+/// What decode must know of a file besides its bytes.
+#[derive(Clone, Debug)]
+pub struct FileContext {
+    /// Path inside the vault; goes into each record's provenance.
+    pub path: String,
+    /// SHA-256 of the file, 64 hex digits.
+    pub sha256: String,
+    /// Start of the file's window, epoch milliseconds; orders revisions.
+    pub window_start_ms: Option<i64>,
+    /// Account of the vault; used where a record does not name its own.
+    pub account_id: String,
+}
+
+/// Bounds that keep memory independent of the input.
+#[derive(Clone, Copy, Debug)]
+pub struct DecodeLimits {
+    /// Largest single record, bytes of JSON. Larger ones are passed over and reported.
+    pub max_record_bytes: usize,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        // A transcript of this size has half a million lines; real ones stay below one megabyte.
+        DecodeLimits { max_record_bytes: 64 << 20 }
+    }
+}
+
+/// What a file held.
+#[derive(Clone, Debug, Default)]
+pub struct FileReport {
+    /// Top-level JSON values (or Avro objects).
+    pub records: u64,
+    /// Conversation records handed over.
+    pub conversations: u64,
+    /// Bytes of JSON after unpacking.
+    pub json_bytes: u64,
+    /// What went wrong, and where.
+    pub problems: Problems,
+}
+
+/// Receives each conversation record as soon as it is read. Gives `false` to stop.
+pub type Sink<'s> = dyn FnMut(Revision) -> bool + 's;
+
+/// Reads every conversation record of a file.
+///
+/// Damage is not an error: it is in the report, and all that precedes it has been handed over.
+///
+/// # Errors
+/// Only when the file cannot be read from disk at all.
+pub fn decode_file<R: Read + Seek>(
+    mut file: R,
+    context: &FileContext,
+    limits: DecodeLimits,
+    sink: &mut Sink<'_>,
+) -> io::Result<FileReport> {
+    let mut magic = [0u8; 4];
+    let length = read_up_to(&mut file, &mut magic)?;
+    file.rewind()?;
+    let mut decoder = Decoder { context, limits, report: FileReport::default(), ordinal: 0, sink, stopped: false };
+    if container_of(&magic[..length]) == Container::Zip {
+        let outcome = container::for_each_zip_entry(file, &mut |entry| {
+            decoder.stream(entry);
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            decoder.note(ProblemKind::DamagedContainer, 0, error.to_string());
+        }
+    } else {
+        decoder.stream(file);
+    }
+    Ok(decoder.report)
+}
+
+fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+/// The state of one file: report, ordinals and the way out.
+struct Decoder<'d, 's> {
+    context: &'d FileContext,
+    limits: DecodeLimits,
+    report: FileReport,
+    /// Ordinal of the next conversation record; broken ones count too, so that ordinals stay put.
+    ordinal: u64,
+    sink: &'d mut Sink<'s>,
+    stopped: bool,
+}
+
+impl Decoder<'_, '_> {
+    fn stream(&mut self, reader: impl Read) {
+        match container::open(reader) {
+            Ok(opened) => match opened.container {
+                Container::AvroContainer => avro_ocf::read(opened.bytes, self),
+                Container::OpenPgp => {
+                    self.note(ProblemKind::Encrypted, 0, "the file is an OpenPGP message; this version cannot open it");
+                }
+                Container::Zip => {
+                    self.note(ProblemKind::DamagedContainer, 0, "a zip file inside gzip is not read");
+                }
+                Container::Gzip | Container::Plain => envelope::read(opened.bytes, self),
+            },
+            Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
+        }
+    }
+
+    fn note(&mut self, kind: ProblemKind, byte: u64, detail: impl Into<String>) {
+        self.report.problems.add(kind, self.ordinal, byte, detail);
+    }
+
+    /// Hands a conversation over, with its place in the archive.
+    fn emit(&mut self, mut content: Conversation, envelope: &Envelope, byte: u64) {
+        if self.stopped {
+            return;
+        }
+        if content.account_id.is_empty() {
+            content.account_id.clone_from(&self.context.account_id);
+        }
+        if content.account_id != self.context.account_id && !self.context.account_id.is_empty() {
+            self.note(ProblemKind::OtherAccount, byte, format!("record of account {}", short(&content.account_id)));
+        }
+        if content.conversation_id.is_none() {
+            self.note(ProblemKind::NoConversationId, byte, "the record has no conversationId");
+        }
+        let age_ms = self.context.window_start_ms.or(envelope.end_ms).or(content.end_ms).unwrap_or(0);
+        let record =
+            Record { file: self.context.path.clone(), sha256: self.context.sha256.clone(), record: self.ordinal };
+        self.ordinal += 1;
+        self.report.conversations += 1;
+        let revision = Revision { age_ms, source: "data-access".into(), records: vec![record], content };
+        self.stopped = !(self.sink)(revision);
+    }
+
+    fn broken(&mut self, kind: ProblemKind, byte: u64, detail: impl Into<String>) {
+        self.note(kind, byte, detail);
+        self.ordinal += 1;
+    }
+}
+
+/// A hostile value, short enough for a message and without control characters.
+fn short(text: &str) -> String {
+    text.chars().take(40).flat_map(char::escape_default).collect()
+}

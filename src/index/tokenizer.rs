@@ -1,0 +1,495 @@
+//! Words: what a transcript is cut into, for the index, the matcher and the query alike.
+//!
+//! A word follows Unicode's rules (UAX 29), folded: lower case, accents and width gone, `ß` as `ss`. Beyond those rules:
+//! * a word with inner punctuation (`example.org`, `ERR_204`, `l'annulation`) is also found by its parts, which share its
+//!   position, so phrases and distances still count words;
+//! * Chinese, Japanese kana and Thai give one word per character, so that any substring is a phrase;
+//! * emoji are words; skin tones and presentation selectors are folded away;
+//! * no word is dropped for its length: what exceeds [`MAX_WORD_BYTES`] is cut into pieces that follow each other.
+//!
+//! Messages are joined by [`MESSAGE_END`], which moves the position so far that no phrase crosses it.
+
+use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
+use unicode_normalization::UnicodeNormalization;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Stands between the messages of one speaker in an indexed text. An ASCII control character, so that it costs the fast
+/// path nothing; [`words`] treats it as a gap wherever it occurs.
+pub const MESSAGE_END: char = '\u{1e}';
+
+/// Positions skipped between two messages.
+pub const MESSAGE_GAP: usize = 16;
+
+/// Longest word kept in one piece, bytes. Tantivy itself drops what exceeds 65,530.
+pub const MAX_WORD_BYTES: usize = 4096;
+
+/// Longest stretch without ASCII white space that is cut into words at once, so that memory stays bounded.
+const MAX_RUN_BYTES: usize = 64 * 1024;
+
+/// Name under which the tokenizer is registered with an index.
+pub const TOKENIZER: &str = "chatvault";
+
+/// One word, or a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word<'w> {
+    /// Folded text: what queries are compared with.
+    pub text: &'w str,
+    /// Byte range in the text it was read from.
+    pub start: usize,
+    /// End of the byte range, exclusive.
+    pub end: usize,
+    /// Ordinal among the words of the text; parts share their word's.
+    pub position: usize,
+    /// Whether it is a part of the word at that position, not the word itself.
+    pub is_part: bool,
+}
+
+/// Reads the words of `text`, in order; a word comes before its parts.
+pub fn words(text: &str) -> Words<'_> {
+    Words { text, at: 0, position: 0, folded: String::new(), parts: None, queue: Vec::new(), queued: 0 }
+}
+
+/// The whole words of `text`, folded, without parts: what a query term is compared with.
+pub fn fold_words(text: &str) -> Vec<String> {
+    let mut reader = words(text);
+    let mut folded = Vec::new();
+    while let Some(word) = reader.next_word() {
+        if !word.is_part {
+            folded.push(word.text.to_owned());
+        }
+    }
+    folded
+}
+
+/// A lending reader of words; see [`words`].
+#[derive(Debug)]
+pub struct Words<'t> {
+    text: &'t str,
+    at: usize,
+    position: usize,
+    folded: String,
+    /// Parts of the last ASCII word still to be given: byte range of the rest, and whether short parts are left out.
+    parts: Option<(usize, usize)>,
+    /// Words of a run that holds more than ASCII: folded text, byte range, position, is_part.
+    queue: Vec<(String, usize, usize, usize, bool)>,
+    queued: usize,
+}
+
+const SPACE: u8 = 0;
+const WORD: u8 = 1;
+const BEYOND_ASCII: u8 = 2;
+
+/// Class of each byte: what starts a word, what may not be judged here, and the rest.
+const CLASS: [u8; 256] = {
+    let mut class = [SPACE; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        if byte >= 128 {
+            class[byte] = BEYOND_ASCII;
+        } else if (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_' {
+            class[byte] = WORD;
+        }
+        byte += 1;
+    }
+    class
+};
+
+/// Punctuation at which a word has parts.
+fn is_joint(c: char) -> bool {
+    matches!(c, '.' | ',' | ';' | ':' | '_') || is_apostrophe(c)
+}
+
+fn is_apostrophe(c: char) -> bool {
+    matches!(c, '\'' | '\u{2019}' | '\u{ff07}')
+}
+
+/// Whether a piece of a word is worth finding by itself. Behind or before an apostrophe short pieces are endings ("it's",
+/// "I'm", "l'"): indexing them costs one word in twenty and finds nothing anyone seeks.
+fn is_part_worth_finding(part: &str, at_apostrophe: bool) -> bool {
+    !part.is_empty() && (!at_apostrophe || part.chars().nth(2).is_some())
+}
+
+impl<'t> Words<'t> {
+    /// The next word or part, or `None` at the end.
+    pub fn next_word(&mut self) -> Option<Word<'_>> {
+        if self.queued < self.queue.len() {
+            return self.next_queued();
+        }
+        if let Some((start, end)) = self.parts {
+            if let Some((from, to)) = self.next_part(start, end) {
+                self.parts = Some((to, end));
+                self.folded.clear();
+                self.folded.push_str(&self.text[from..to]);
+                self.folded.make_ascii_lowercase();
+                return Some(Word {
+                    text: &self.folded,
+                    start: from,
+                    end: to,
+                    position: self.position - 1,
+                    is_part: true,
+                });
+            }
+            self.parts = None;
+        }
+        let bytes = self.text.as_bytes();
+        loop {
+            let byte = *bytes.get(self.at)?;
+            match CLASS[byte as usize] {
+                SPACE => {
+                    if byte == MESSAGE_END as u8 {
+                        self.position += MESSAGE_GAP;
+                    }
+                    self.at += 1;
+                }
+                WORD => match self.ascii_word() {
+                    AsciiWord::Found { start, end, has_joint } => {
+                        self.folded.clear();
+                        self.folded.push_str(&self.text[start..end]);
+                        self.folded.make_ascii_lowercase();
+                        self.parts = has_joint.then_some((start, end));
+                        self.at = end;
+                        self.position += 1;
+                        return Some(Word {
+                            text: &self.folded,
+                            start,
+                            end,
+                            position: self.position - 1,
+                            is_part: false,
+                        });
+                    }
+                    AsciiWord::NotAWord { end } => self.at = end,
+                    AsciiWord::BeyondAscii => {
+                        self.read_run();
+                        if !self.queue.is_empty() {
+                            return self.next_queued();
+                        }
+                    }
+                },
+                _ => {
+                    self.read_run();
+                    if !self.queue.is_empty() {
+                        return self.next_queued();
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_queued(&mut self) -> Option<Word<'_>> {
+        let (text, start, end, position, is_part) = &self.queue[self.queued];
+        self.queued += 1;
+        Some(Word { text, start: *start, end: *end, position: *position, is_part: *is_part })
+    }
+
+    /// The next part of the ASCII word whose unread rest is `start..end`.
+    fn next_part(&self, start: usize, end: usize) -> Option<(usize, usize)> {
+        let bytes = self.text.as_bytes();
+        let is_joint = |byte: u8| !byte.is_ascii_alphanumeric();
+        let mut from = start;
+        while from < end {
+            if is_joint(bytes[from]) {
+                from += 1;
+                continue;
+            }
+            let to = (from..end).find(|&at| is_joint(bytes[at])).unwrap_or(end);
+            let before = from.checked_sub(1).and_then(|at| bytes.get(at)) == Some(&b'\'');
+            let behind = to < end && bytes[to] == b'\'';
+            if is_part_worth_finding(&self.text[from..to], before || behind) {
+                return Some((from, to));
+            }
+            from = to;
+        }
+        None
+    }
+
+    /// The word that starts here, by the ASCII part of UAX 29: letters, digits and `_` join; `.` and `'` join between
+    /// two letters or two digits; `,` and `;` between two digits.
+    fn ascii_word(&self) -> AsciiWord {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let longest = (start + MAX_WORD_BYTES).min(bytes.len());
+        let mut end = start;
+        let mut has_joint = false;
+        let mut has_letter_or_digit = false;
+        while end < longest {
+            let byte = bytes[end];
+            match CLASS[byte as usize] {
+                WORD => {
+                    has_joint |= byte == b'_';
+                    has_letter_or_digit |= byte != b'_';
+                    end += 1;
+                }
+                BEYOND_ASCII => return AsciiWord::BeyondAscii,
+                _ => {
+                    let Some(&next) = bytes.get(end + 1) else { break };
+                    if !matches!(byte, b'.' | b'\'' | b',' | b';') {
+                        break;
+                    }
+                    if next >= 128 {
+                        return AsciiWord::BeyondAscii;
+                    }
+                    let before = bytes[end - 1];
+                    let letters = before.is_ascii_alphabetic() && next.is_ascii_alphabetic();
+                    let digits = before.is_ascii_digit() && next.is_ascii_digit();
+                    if !(digits || letters && matches!(byte, b'.' | b'\'')) {
+                        break;
+                    }
+                    has_joint = true;
+                    end += 1;
+                }
+            }
+        }
+        if has_letter_or_digit { AsciiWord::Found { start, end, has_joint } } else { AsciiWord::NotAWord { end } }
+    }
+
+    /// Queues the words from here to the next ASCII white space, by the full rules.
+    fn read_run(&mut self) {
+        self.queue.clear();
+        self.queued = 0;
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        let longest = bytes.len().min(start + MAX_RUN_BYTES);
+        let end = (start..longest).find(|&at| bytes[at] <= b' ').unwrap_or(longest);
+        let end = (end..=bytes.len()).find(|&at| self.text.is_char_boundary(at)).unwrap_or(bytes.len());
+        self.at = end;
+        for (offset, segment) in self.text[start..end].split_word_bound_indices() {
+            if segment.contains(char::is_alphanumeric) || segment.contains(is_emoji) {
+                self.queue_segment(start + offset, segment);
+            }
+        }
+    }
+
+    fn queue_segment(&mut self, start: usize, segment: &str) {
+        if segment.chars().any(is_katakana) {
+            for (offset, c) in segment.char_indices() {
+                let length = c.len_utf8();
+                self.queue_word(start + offset, &segment[offset..offset + length]);
+            }
+            return;
+        }
+        let mut rest = segment;
+        let mut at = start;
+        while rest.len() > MAX_WORD_BYTES {
+            let cut = (0..=MAX_WORD_BYTES).rev().find(|&cut| rest.is_char_boundary(cut)).unwrap_or(rest.len());
+            self.queue_word(at, &rest[..cut]);
+            at += cut;
+            rest = &rest[cut..];
+        }
+        self.queue_word(at, rest);
+    }
+
+    fn queue_word(&mut self, start: usize, word: &str) {
+        let folded = fold(word);
+        if folded.is_empty() {
+            return;
+        }
+        self.queue.push((folded, start, start + word.len(), self.position, false));
+        if word.contains(is_joint) {
+            let mut from = 0;
+            for (joint, c) in word.char_indices().filter(|&(_, c)| is_joint(c)).chain([(word.len(), ' ')]) {
+                let part = &word[from..joint];
+                let before = word[..from].chars().next_back().is_some_and(is_apostrophe);
+                if is_part_worth_finding(part, before || is_apostrophe(c)) && part.len() < word.len() {
+                    self.queue.push((fold(part), start + from, start + joint, self.position, true));
+                }
+                from = (joint + c.len_utf8()).min(word.len());
+            }
+        }
+        self.position += 1;
+    }
+}
+
+enum AsciiWord {
+    Found { start: usize, end: usize, has_joint: bool },
+    NotAWord { end: usize },
+    BeyondAscii,
+}
+
+fn is_katakana(c: char) -> bool {
+    matches!(c, '\u{30a0}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}' | '\u{ff66}'..='\u{ff9f}')
+}
+
+fn is_emoji(c: char) -> bool {
+    matches!(c, '\u{1f000}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{203c}' | '\u{2049}')
+}
+
+/// Marks that are accents in the eyes of someone who searches. Vowel signs of Indic scripts and the voicing marks of kana
+/// are not: without them it is another word.
+fn is_accent(c: char) -> bool {
+    matches!(c,
+        '\u{0300}'..='\u{036f}'                                  // combining diacritical marks
+        | '\u{0591}'..='\u{05bd}' | '\u{05bf}' | '\u{05c1}'..='\u{05c7}' // Hebrew points
+        | '\u{0610}'..='\u{061a}' | '\u{0640}' | '\u{064b}'..='\u{065f}' | '\u{0670}' // Arabic marks, tatweel
+        | '\u{06d6}'..='\u{06ed}'
+        | '\u{200c}' | '\u{200d}' | '\u{00ad}'                   // joiners, soft hyphen
+        | '\u{fe00}'..='\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}'    // presentation selectors, skin tones
+    )
+}
+
+/// Folds a word: compatibility forms, case, accents. The same for index, matcher and query.
+pub fn fold(word: &str) -> String {
+    if word.is_ascii() {
+        return word.to_ascii_lowercase();
+    }
+    let mut folded = String::with_capacity(word.len());
+    // Lower case before and after: U+0130 (İ) decomposes only once it is lower case, and some letters only decompose
+    // into capitals.
+    for c in word.nfkd().flat_map(char::to_lowercase).nfkd().filter(|c| !is_accent(*c)).flat_map(char::to_lowercase) {
+        match c {
+            'ß' => folded.push_str("ss"),
+            'ı' => folded.push('i'),
+            'ς' => folded.push('σ'),
+            'ø' => folded.push('o'),
+            'đ' | 'ð' => folded.push('d'),
+            'ł' => folded.push('l'),
+            'æ' => folded.push_str("ae"),
+            'œ' => folded.push_str("oe"),
+            'þ' => folded.push_str("th"),
+            '\u{2019}' => folded.push('\''),
+            // Hangul and kana were taken apart by the decomposition; they are put together again below.
+            other => folded.push(other),
+        }
+    }
+    if folded.is_ascii() { folded } else { folded.nfc().collect() }
+}
+
+/// The same words, as tantivy wants them.
+#[derive(Clone, Default)]
+pub struct ChatTokenizer {
+    token: Token,
+}
+
+impl Tokenizer for ChatTokenizer {
+    type TokenStream<'a> = ChatTokenStream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> ChatTokenStream<'a> {
+        self.token.reset();
+        ChatTokenStream { words: words(text), token: &mut self.token }
+    }
+}
+
+/// Stream of a [`ChatTokenizer`].
+pub struct ChatTokenStream<'a> {
+    words: Words<'a>,
+    token: &'a mut Token,
+}
+
+impl TokenStream for ChatTokenStream<'_> {
+    fn advance(&mut self) -> bool {
+        let Some(word) = self.words.next_word() else { return false };
+        self.token.text.clear();
+        self.token.text.push_str(word.text);
+        self.token.offset_from = word.start;
+        self.token.offset_to = word.end;
+        self.token.position = word.position;
+        true
+    }
+
+    fn token(&self) -> &Token {
+        self.token
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        self.token
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Words as `text@position`, parts as `+text@position`.
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let mut reader = words(text);
+        let mut found = Vec::new();
+        while let Some(word) = reader.next_word() {
+            let plus = if word.is_part { "+" } else { "" };
+            found.push(format!("{plus}{}@{}", word.text, word.position));
+        }
+        assert_eq!(found.join(" "), expected);
+    }
+
+    #[test]
+    fn words_of_english() {
+        check("Where is my Order?", "where@0 is@1 my@2 order@3");
+        check("I'm sure, it's John's", "i'm@0 sure@1 it's@2 john's@3 +john@3");
+        check("3.50 and 1,234.56, 5;6 a,b", "3.50@0 +3@0 +50@0 and@1 1,234.56@2 +1@2 +234@2 +56@2 5;6@3 +5@3 +6@3 a@4 b@5");
+        check("... --- ___ '", "");
+    }
+
+    #[test]
+    fn identifiers_are_found_whole_and_by_part() {
+        check("ERR-204 ERR_204", "err@0 204@1 err_204@2 +err@2 +204@2");
+        check("anna.m@example.org", "anna.m@0 +anna@0 +m@0 example.org@1 +example@1 +org@1");
+        check("1Z999AA10123456784", "1z999aa10123456784@0");
+        check("https://shop.example.org/a?b=5", "https@0 shop.example.org@1 +shop@1 +example@1 +org@1 a@2 b@3 5@4");
+    }
+
+    #[test]
+    fn accents_width_and_case_fold() {
+        check("Crème BRÛLÉE", "creme@0 brulee@1");
+        check("Straße STRASSE", "strasse@0 strasse@1");
+        check("İstanbul ılık", "istanbul@0 ilik@1");
+        check("ＡＢＣ１２３", "abc123@0");
+        check("cafe\u{301}", "cafe@0");
+        check("Ærø Łódź", "aero@0 lodz@1");
+        check("l’annulation", "l'annulation@0 +annulation@0");
+    }
+
+    #[test]
+    fn scripts_without_spaces_and_others() {
+        check("退款到账", "退@0 款@1 到@2 账@3");
+        check("カード です", "カ@0 ー@1 ト\u{3099}@2 て\u{3099}@3 す@4".replace("ト\u{3099}", "ド").replace("て\u{3099}", "で").as_str());
+        check("환불 해주세요", "환불@0 해주세요@1");
+        check("שָׁלוֹם", "שלום@0");
+        check("مَرْحَبًا أهلا", "مرحبا@0 اهلا@1");
+        check("धन्यवाद", "धन्यवाद@0");
+    }
+
+    #[test]
+    fn emoji_are_words() {
+        check("great 👍🏽 ❤️!", "great@0 👍@1 ❤@2");
+    }
+
+    #[test]
+    fn messages_are_far_apart() {
+        check("a\u{1e}b", "a@0 b@17");
+        check("é\u{1e}b", "e@0 b@17");
+    }
+
+    #[test]
+    fn long_words_are_kept_in_pieces() {
+        let long = "x".repeat(MAX_WORD_BYTES + 10);
+        assert_eq!(fold_words(&long).iter().map(String::len).collect::<Vec<_>>(), [MAX_WORD_BYTES, 10]);
+        let long = "é".repeat(MAX_WORD_BYTES);
+        assert_eq!(fold_words(&long).len(), 2);
+    }
+
+    proptest! {
+        /// The fast path for ASCII is only a fast path: on ASCII text the full rules give the same words. (Colons apart:
+        /// the rules join `a:b`, which nobody who searches expects.)
+        #[test]
+        fn ascii_words_follow_uax_29(text in "[ -9;-~]{0,60}") {
+            let slow: Vec<String> = text.split_word_bounds()
+                .filter(|segment| segment.contains(char::is_alphanumeric))
+                .map(|segment| segment.to_ascii_lowercase()).collect();
+            prop_assert_eq!(fold_words(&text), slow);
+        }
+
+        /// Offsets are on character boundaries, inside the text, and words do not overlap.
+        #[test]
+        fn offsets_are_sound(text in "\\PC{0,60}") {
+            let mut reader = words(&text);
+            let mut end = 0;
+            while let Some(word) = reader.next_word() {
+                prop_assert!(text.get(word.start..word.end).is_some_and(|slice| !slice.is_empty()));
+                if !word.is_part {
+                    prop_assert!(word.start >= end);
+                    end = word.end;
+                }
+            }
+        }
+    }
+}
