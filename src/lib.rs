@@ -7,4 +7,6 @@ pub mod conversation;
 
 /// Raw bytes → conversations.
 pub mod decode;
+
+/// Conversations → a searchable index that can be rebuilt at any time.
 pub mod index;

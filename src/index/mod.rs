@@ -1,2 +1,22 @@
-//! x
+//! Conversations → a tantivy index that can be deleted and rebuilt from the archive.
+//!
+//! * Takes: revisions from decode, and the archive's sequence numbers.
+//! * Gives: a [`Reader`] over one committed state; [`Writer`] to bring it up to the archive.
+//! * Promises: one document per conversation and key; documents and checkpoint become visible together; no word is dropped.
+//! * Never: is the only place where something is known.
+//! * Start reading at: `schema.rs`, then [`Writer`].
+
+mod checkpoint;
+mod document;
+mod error;
+mod home;
+mod reader;
+pub mod schema;
 pub mod tokenizer;
+mod writer;
+
+pub use checkpoint::Checkpoint;
+pub use document::{document, kind_name, name, presences, stored_conversation};
+pub use error::IndexError;
+pub use reader::Reader;
+pub use writer::{Writer, WriterOptions};

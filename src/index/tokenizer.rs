@@ -415,7 +415,10 @@ mod tests {
     fn words_of_english() {
         check("Where is my Order?", "where@0 is@1 my@2 order@3");
         check("I'm sure, it's John's", "i'm@0 sure@1 it's@2 john's@3 +john@3");
-        check("3.50 and 1,234.56, 5;6 a,b", "3.50@0 +3@0 +50@0 and@1 1,234.56@2 +1@2 +234@2 +56@2 5;6@3 +5@3 +6@3 a@4 b@5");
+        check(
+            "3.50 and 1,234.56, 5;6 a,b",
+            "3.50@0 +3@0 +50@0 and@1 1,234.56@2 +1@2 +234@2 +56@2 5;6@3 +5@3 +6@3 a@4 b@5",
+        );
         check("... --- ___ '", "");
     }
 
@@ -441,7 +444,10 @@ mod tests {
     #[test]
     fn scripts_without_spaces_and_others() {
         check("退款到账", "退@0 款@1 到@2 账@3");
-        check("カード です", "カ@0 ー@1 ト\u{3099}@2 て\u{3099}@3 す@4".replace("ト\u{3099}", "ド").replace("て\u{3099}", "で").as_str());
+        check(
+            "カード です",
+            "カ@0 ー@1 ト\u{3099}@2 て\u{3099}@3 す@4".replace("ト\u{3099}", "ド").replace("て\u{3099}", "で").as_str(),
+        );
         check("환불 해주세요", "환불@0 해주세요@1");
         check("שָׁלוֹם", "שלום@0");
         check("مَرْحَبًا أهلا", "مرحبا@0 اهلا@1");

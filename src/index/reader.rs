@@ -1,0 +1,115 @@
+//! Opens the index for search: one consistent state, its checkpoint, and the way to a stored conversation.
+
+use super::checkpoint::Checkpoint;
+use super::error::IndexError;
+use super::home;
+use super::schema::Fields;
+use super::writer::{documents_of, for_each_duplicate, load};
+use crate::conversation::StoredConversation;
+use std::collections::BTreeSet;
+use std::path::Path;
+use tantivy::{DocAddress, Index, Searcher};
+
+/// One committed state of the index.
+pub struct Reader {
+    index: Index,
+    fields: Fields,
+    searcher: Searcher,
+    checkpoint: Checkpoint,
+    superseded: BTreeSet<DocAddress>,
+}
+
+impl Reader {
+    /// Opens the index of a vault (`home` is its `index/` folder).
+    ///
+    /// # Errors
+    /// [`IndexError::Missing`] where there is none; [`IndexError::OtherVersion`] and [`IndexError::Damaged`] call for a rebuild.
+    pub fn open(home: &Path) -> Result<Reader, IndexError> {
+        let folder = home::current(home)?.ok_or_else(|| IndexError::Missing(home.to_owned()))?;
+        let (index, fields) = home::open(&folder)?;
+        let checkpoint = Checkpoint::from_payload(index.load_metas()?.payload.as_deref())?;
+        let searcher = index.reader_builder().reload_policy(tantivy::ReloadPolicy::Manual).try_into()?.searcher();
+        let mut superseded = BTreeSet::new();
+        if !checkpoint.merged {
+            // An indexing run is between its two commits, or was killed there: of each conversation that stands in
+            // several documents only the latest is shown, so that no count is ever too high.
+            for_each_duplicate(&searcher, &fields, |_, addresses| {
+                let mut aged = Vec::new();
+                for address in addresses {
+                    let stored = load(&searcher, &fields, *address)?;
+                    let age = stored.revisions.last().map(|revision| (revision.age_ms, revision.records.clone()));
+                    aged.push((age, *address));
+                }
+                aged.sort();
+                aged.pop();
+                superseded.extend(aged.into_iter().map(|(_, address)| address));
+                Ok(())
+            })?;
+        }
+        Ok(Reader { index, fields, searcher, checkpoint, superseded })
+    }
+
+    /// Handles of the fields.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The state that is searched.
+    pub fn searcher(&self) -> &Searcher {
+        &self.searcher
+    }
+
+    /// The index itself, for its tokenizers and schema.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// What the state holds.
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.checkpoint
+    }
+
+    /// Documents that a newer one replaces although they are still there; empty but for the middle of a run.
+    pub fn superseded(&self) -> &BTreeSet<DocAddress> {
+        &self.superseded
+    }
+
+    /// Live conversations.
+    pub fn document_count(&self) -> u64 {
+        self.searcher.num_docs() - self.superseded.len() as u64
+    }
+
+    /// Archive records that the live conversations account for.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn record_count(&self) -> Result<u64, IndexError> {
+        let mut records = 0;
+        for segment in self.searcher.segment_readers() {
+            let column = segment.fast_fields().u64("records")?.first_or_default_col(0);
+            records += segment.doc_ids_alive().map(|doc| column.get_val(doc)).sum::<u64>();
+        }
+        Ok(records)
+    }
+
+    /// The conversation at an address.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn load(&self, address: DocAddress) -> Result<StoredConversation, IndexError> {
+        load(&self.searcher, &self.fields, address)
+    }
+
+    /// The conversation with a key (`<account>:<id>`, or file hash `#` ordinal).
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn find(&self, key: &str) -> Result<Option<StoredConversation>, IndexError> {
+        let addresses = documents_of(&self.searcher, &self.fields, key)?;
+        addresses
+            .iter()
+            .rfind(|address| !self.superseded.contains(address))
+            .map(|address| self.load(*address))
+            .transpose()
+    }
+}
