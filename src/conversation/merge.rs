@@ -4,7 +4,7 @@
 //! that people search and read is their merge: the later one wins field by field, and nothing that only an earlier one
 //! said is lost. The order of revisions depends on what they are, never on the order in which they were indexed.
 
-use super::{Conversation, Message};
+use super::{Conversation, Message, Transfer};
 use serde::{Deserialize, Serialize};
 
 /// Where one record lies in the archive.
@@ -141,12 +141,35 @@ fn overlay(older: Conversation, newer: Conversation) -> Conversation {
         mcs: newer.mcs.or(older.mcs),
         csat: newer.csat.or(older.csat),
         messages: merge_messages(older.messages, newer.messages),
-        transfers: union(newer.transfers, older.transfers),
+        transfers: merge_transfers(older.transfers, newer.transfers),
         secure_forms: union(newer.secure_forms, older.secure_forms),
         attributes: union(newer.attributes, older.attributes),
         surveys: union(newer.surveys, older.surveys),
         unknown,
     }
+}
+
+/// The newer transfers, plus the older record's that it no longer has. A transfer is the same when it happened at the same
+/// moment; what only the older record said of it is kept.
+fn merge_transfers(older: Vec<Transfer>, newer: Vec<Transfer>) -> Vec<Transfer> {
+    let mut merged = newer;
+    for old in older {
+        match merged.iter_mut().find(|new| new.time_ms == old.time_ms && old.time_ms.is_some() || **new == old) {
+            Some(new) => {
+                new.skill_id = new.skill_id.take().or(old.skill_id);
+                new.target_skill_id = new.target_skill_id.take().or(old.target_skill_id);
+                new.agent_id = new.agent_id.take().or(old.agent_id);
+                new.target_agent_id = new.target_agent_id.take().or(old.target_agent_id);
+                new.reason = new.reason.or(old.reason);
+                new.queue_start_ms = new.queue_start_ms.or(old.queue_start_ms);
+                new.queue_end_ms = new.queue_end_ms.or(old.queue_end_ms);
+                new.interactive = new.interactive.or(old.interactive);
+            }
+            None => merged.push(old),
+        }
+    }
+    merged.sort_by_key(|transfer| transfer.time_ms);
+    merged
 }
 
 /// The newer transcript, plus the older one's lines that it no longer has, at their place in time.

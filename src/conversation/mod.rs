@@ -9,12 +9,10 @@
 mod merge;
 mod message;
 mod plain;
-mod reason;
 
 pub use merge::{Record, Revision, StoredConversation, merge};
 pub use message::{Message, Role};
 pub use plain::{PlainText, plain_text};
-pub use reason::{end_reason_label, start_reason_label};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +40,7 @@ pub struct Conversation {
     pub queue_start_ms: Option<i64>,
     /// End of the first wait in the queue.
     pub queue_end_ms: Option<i64>,
-    /// Code; see [`end_reason_label`].
+    /// Code; the search language has the labels.
     pub end_reason: Option<i64>,
     /// Code; LivePerson's own lists clash, so the number is what is kept.
     pub start_reason: Option<i64>,

@@ -46,7 +46,7 @@ pub fn document(fields: &Fields, stored: &StoredConversation) -> TantivyDocument
     d.add_u64(fields.revisions, stored.revisions.len() as u64);
     d.add_u64(fields.records, stored.record_count());
     for reason in c.transfers.iter().filter_map(|transfer| transfer.reason) {
-        d.add_i64(fields.transfer_reason, reason);
+        d.add_text(fields.transfer_reason, reason.to_string());
     }
     if let Some(interactive) = c.interactive {
         d.add_bool(fields.interactive, interactive);
@@ -67,15 +67,18 @@ pub fn document(fields: &Fields, stored: &StoredConversation) -> TantivyDocument
         d.add_text(fields.agent_name, nicknames);
     }
     if let Some(campaign) = &c.campaign {
-        add_name(&mut d, fields.campaign, campaign.campaign_id.as_deref());
-        add_name(&mut d, fields.campaign, campaign.engagement_id.as_deref());
+        let ids = [&campaign.campaign_id, &campaign.engagement_id].into_iter().flatten();
+        d.add_text(fields.campaign, ids.fold(String::new(), |ids, id| ids + id + MESSAGE_END.encode_utf8(&mut [0; 4])));
     }
     add_name(&mut d, fields.consumer_id, c.consumer_id.as_deref());
     add_name(&mut d, fields.visitor_id, c.visitor_id.as_deref());
     if let Some(kind) = &c.kind {
         d.add_text(fields.kind, name(&kind_name(kind)));
     }
-    for (field, value) in [(fields.device, &c.device), (fields.origin, &c.origin), (fields.status, &c.status)] {
+    if let Some(status) = c.status.as_deref().filter(|status| !status.is_empty()) {
+        d.add_text(fields.status, name(&status_name(status)));
+    }
+    for (field, value) in [(fields.device, &c.device), (fields.origin, &c.origin)] {
         if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
             d.add_text(field, name(&value.to_lowercase()));
         }
@@ -106,6 +109,14 @@ pub fn stored_conversation(bytes: &[u8]) -> Result<StoredConversation, postcard:
 pub fn kind_name(kind: &str) -> String {
     match kind {
         "LIVE_CHAT" => "chat".into(),
+        other => other.to_lowercase(),
+    }
+}
+
+/// The searchable name of a status: LivePerson writes `CLOSE`.
+pub fn status_name(status: &str) -> String {
+    match status {
+        "CLOSE" => "closed".into(),
         other => other.to_lowercase(),
     }
 }

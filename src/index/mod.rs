@@ -16,7 +16,7 @@ pub mod tokenizer;
 mod writer;
 
 pub use checkpoint::Checkpoint;
-pub use document::{document, kind_name, name, presences, stored_conversation};
+pub use document::{document, kind_name, name, presences, status_name, stored_conversation};
 pub use error::IndexError;
 pub use reader::Reader;
 pub use writer::{Writer, WriterOptions};

@@ -56,7 +56,7 @@ pub struct Fields {
     pub agent_id: Field,
     /// Agent nicknames, as words.
     pub agent_name: Field,
-    /// Campaign and campaign-engagement ids.
+    /// Campaign and campaign-engagement ids, as words.
     pub campaign: Field,
     /// Messaging consumer.
     pub consumer_id: Field,
@@ -68,7 +68,7 @@ pub struct Fields {
     pub device: Field,
     /// Received value in lower case.
     pub origin: Field,
-    /// `open` or `close`.
+    /// `open` or `closed`.
     pub status: Field,
     /// `data-access`, …
     pub source: Field,
@@ -96,7 +96,7 @@ pub fn schema() -> (Schema, Fields) {
     );
     let countable_name = STRING | FAST;
     let fields = Fields {
-        key: builder.add_text_field("key", STRING),
+        key: builder.add_text_field("key", STRING | FAST),
         id: builder.add_text_field("id", STRING),
         text: Role::ALL.map(|role| builder.add_text_field(role.name(), words.clone())),
         start: builder.add_i64_field("start", FAST),
@@ -108,15 +108,15 @@ pub fn schema() -> (Schema, Fields) {
         mcs: builder.add_f64_field("mcs", FAST),
         csat: builder.add_f64_field("csat", FAST),
         transfers: builder.add_u64_field("transfers", FAST),
-        transfer_reason: builder.add_i64_field("transfer_reason", FAST),
+        transfer_reason: builder.add_text_field("transfer_reason", STRING),
         messages: builder.add_u64_field("messages", FAST),
         revisions: builder.add_u64_field("revisions", FAST),
         records: builder.add_u64_field("records", FAST),
         interactive: builder.add_bool_field("interactive", INDEXED),
         skill: builder.add_text_field("skill", countable_name.clone()),
         agent_id: builder.add_text_field("agent_id", countable_name.clone()),
-        agent_name: builder.add_text_field("agent_name", words),
-        campaign: builder.add_text_field("campaign", STRING),
+        agent_name: builder.add_text_field("agent_name", words.clone()),
+        campaign: builder.add_text_field("campaign", words),
         consumer_id: builder.add_text_field("consumer_id", STRING),
         visitor_id: builder.add_text_field("visitor_id", STRING),
         kind: builder.add_text_field("type", countable_name.clone()),
