@@ -1,1 +1,3 @@
 //! x
+/// A simulated LivePerson account over loopback HTTP: an independent witness for tests and demos.
+pub mod simulator;
