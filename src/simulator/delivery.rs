@@ -103,7 +103,10 @@ pub(super) fn whole(
                 bytes = bytes.slice(..bytes.len() / 2);
             }
             Fault::CorruptGzip => bytes = corrupt(&bytes),
-            Fault::WrongLength => promised = Some(bytes.len() + 100),
+            Fault::WrongLength => {
+                promised = Some(bytes.len() + 100);
+                interruption = Some(Interruption::Short);
+            }
             Fault::CutBody => interruption = Some(Interruption::Cut),
             Fault::Stall(pause) => interruption = Some(Interruption::Pause(*pause)),
             _ => {}
@@ -112,7 +115,6 @@ pub(super) fn whole(
     let length = promised.unwrap_or(bytes.len());
     let body = match interruption {
         Some(interruption) => interrupted(bytes, interruption),
-        None if promised.is_some() => Body::from_stream(stream::iter([Ok::<_, Infallible>(bytes)])),
         None => Body::from(bytes),
     };
     let mut response = Response::new(body);
@@ -149,15 +151,21 @@ fn corrupt(bytes: &Bytes) -> Bytes {
 enum Interruption {
     Cut,
     Pause(Duration),
+    Short,
 }
 
-/// Half of the bytes, then what the interruption says.
+/// Half of the bytes, then what the interruption says; `Short` ends after all of them.
 fn interrupted(bytes: Bytes, interruption: Interruption) -> Body {
     let half = bytes.len() / 2;
     let halves = stream::unfold(0, move |step| {
         let bytes = bytes.clone();
         async move {
             match (step, interruption) {
+                (0, Interruption::Short) => Some((Ok(bytes), 1)),
+                (1, Interruption::Short) => {
+                    tokio::time::sleep(BEFORE_CUT).await;
+                    None
+                }
                 (0, _) => Some((Ok(bytes.slice(..half)), 1)),
                 (1, Interruption::Cut) => {
                     tokio::time::sleep(BEFORE_CUT).await;

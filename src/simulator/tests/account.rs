@@ -254,7 +254,7 @@ fn damage_is_where_it_was_ordered() {
         };
         let mut bytes = Vec::new();
         write_file(&world, &file, options, &mut bytes).unwrap();
-        let json = String::from_utf8(json_of(&bytes)).unwrap();
+        let json = String::from_utf8_lossy(&json_of(&bytes)).into_owned();
         if file.form.is_document() {
             let record: Value = serde_json::from_str(&json).unwrap();
             let broken = conversations(&record)
