@@ -211,6 +211,7 @@ fn local(instant_ms: i64, offset_hours: i8, format: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -244,7 +244,7 @@ impl Calendar {
     fn parts_of(&self, hour: usize, count: u64) -> u64 {
         let needed = count.div_ceil(self.conversations_per_part);
         let chance = mix(self.seed, PARTS_STREAM, hour as u64);
-        let several = hour == self.busiest || chance % 5 == 0;
+        let several = hour == self.busiest || chance.is_multiple_of(5);
         let wished = match self.parts_per_hour {
             1 => 1,
             most if several => 2 + (chance >> 8) % (most - 1),

@@ -272,6 +272,7 @@ pub(super) fn percent_decode(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -1,5 +1,7 @@
 //! Tests of the simulator as a whole: the account against its truth, and the server over HTTP.
 
+#![allow(clippy::unwrap_used)]
+
 mod account;
 mod http;
 

@@ -466,6 +466,7 @@ fn push_unit(unit: u16, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
