@@ -14,3 +14,11 @@ pub mod index;
 
 /// A simulated LivePerson account over loopback HTTP: an independent witness for tests and demos.
 pub mod simulator;
+/// a
+pub mod archive;
+/// b
+pub mod acquire;
+/// c
+pub mod search;
+/// d
+pub mod pipeline;

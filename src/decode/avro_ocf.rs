@@ -42,7 +42,7 @@ fn read_object(value: &Value, decoder: &mut Decoder<'_, '_>) {
                 decoder.note(ProblemKind::NotIndexed, 0, "an Avro object that is not an engagement");
             }
             for (_, conversation) in contents.conversations {
-                decoder.emit(conversation, &contents.envelope, 0);
+                decoder.emit(conversation, &contents.envelope, 0, &json);
             }
         }
         Err(broken) => decoder.broken(ProblemKind::BrokenRecord, 0, broken.reason),

@@ -6,6 +6,7 @@
 use super::avro_json::{Broken, Pull};
 use super::problem::{ProblemKind, Problems};
 use crate::conversation::{Campaign, Conversation, Message, Role, Transfer};
+use std::ops::Range;
 
 type Result<T> = std::result::Result<T, Broken>;
 
@@ -29,8 +30,8 @@ pub(super) struct Header {
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) envelope: Envelope,
-    /// Conversations with the offset of each in the value.
-    pub(super) conversations: Vec<(usize, Conversation)>,
+    /// Conversations with the place of each in the value.
+    pub(super) conversations: Vec<(Range<usize>, Conversation)>,
     /// Bodies of other kinds (survey, web session, agent activity).
     pub(super) other_bodies: u64,
 }
@@ -77,14 +78,14 @@ pub(super) fn read_meta_data(pull: &mut Pull<'_>, envelope: &mut Envelope) -> Re
 }
 
 /// An element of `recordCollection`: `{ "body": { "<branch>": { header, engagements } } }`.
-fn read_element(pull: &mut Pull<'_>, found: &mut Vec<(usize, Conversation)>, other_bodies: &mut u64) -> Result<()> {
+fn read_element(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Conversation)>, other_bodies: &mut u64) -> Result<()> {
     pull.record(&|key: &str| key == "body", &mut |pull, is_body| {
         if is_body { read_body(pull, found, other_bodies) } else { pull.skip() }
     })
     .map(drop)
 }
 
-fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(usize, Conversation)>, other_bodies: &mut u64) -> Result<()> {
+fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Conversation)>, other_bodies: &mut u64) -> Result<()> {
     enum Key {
         Header,
         Engagements,
@@ -108,7 +109,7 @@ fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(usize, Conversation)>, other_
             pull.array(&mut |pull| {
                 let at = pull.at();
                 if let Some(conversation) = read_conversation(pull)? {
-                    found.push((at, conversation));
+                    found.push((at..pull.at(), conversation));
                 }
                 Ok(())
             })

@@ -51,7 +51,7 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
         Ok(contents) => {
             let consumed = pull.at();
             data_access::note_odd(&pull, decoder.ordinal, base, &mut decoder.report.problems);
-            emit_all(contents, base, decoder);
+            emit_all(contents, base, &line[..consumed], decoder);
             text.advance(consumed);
             true
         }
@@ -65,18 +65,22 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
                 return false;
             }
             decoder.note(ProblemKind::Repaired, base, "invalid text was replaced for reading");
-            emit_all(contents, base, decoder);
+            emit_all(contents, base, &mended, decoder);
             text.advance(length);
             true
         }
     }
 }
 
-fn emit_all(contents: Contents, base: u64, decoder: &mut Decoder<'_, '_>) {
+fn emit_all(contents: Contents, base: u64, value: &[u8], decoder: &mut Decoder<'_, '_>) {
     decoder.report.records += 1;
     note_other_bodies(contents.other_bodies, contents.conversations.is_empty(), &contents.envelope, base, decoder);
-    for (at, conversation) in contents.conversations {
-        decoder.emit(conversation, &contents.envelope, base + at as u64);
+    let is_alone = contents.conversations.len() == 1;
+    for (place, conversation) in contents.conversations {
+        let byte = base + place.start as u64;
+        // A value with one conversation is the record; of one with several, the conversation is.
+        let raw = if is_alone { value } else { &value[place] };
+        decoder.emit(conversation, &contents.envelope, byte, raw);
     }
 }
 
@@ -202,7 +206,7 @@ impl Document<'_, '_, '_> {
                 header.put_into(&mut conversation);
                 conversation.account_id = self.envelope.account_id.clone().unwrap_or_default();
                 self.conversations += 1;
-                self.decoder.emit(conversation, &self.envelope, at);
+                self.decoder.emit(conversation, &self.envelope, at, json);
             }
             Ok(None) => {}
             Err(Broken { at: inside, reason, .. }) => {

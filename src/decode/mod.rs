@@ -80,19 +80,26 @@ pub fn decode_file<R: Read + Seek>(
     let mut magic = [0u8; 4];
     let length = read_up_to(&mut file, &mut magic)?;
     file.rewind()?;
-    let mut decoder = Decoder { context, limits, report: FileReport::default(), ordinal: 0, sink, stopped: false };
-    if container_of(&magic[..length]) == Container::Zip {
-        let outcome = container::for_each_zip_entry(file, &mut |entry| {
-            decoder.stream(entry);
-            Ok(())
-        });
-        if let Err(error) = outcome {
-            decoder.note(ProblemKind::DamagedContainer, 0, error.to_string());
-        }
-    } else {
-        decoder.stream(file);
-    }
+    let mut decoder = Decoder::new(context, limits, sink);
+    decoder.file(file, &magic[..length]);
     Ok(decoder.report)
+}
+
+/// The JSON of one conversation record, as it stands in the file: the whole line, or its part of a document.
+///
+/// # Errors
+/// Only when the file cannot be read from disk at all. `None`: the file has no such record.
+pub fn raw_record<R: Read + Seek>(mut file: R, record: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut magic = [0u8; 4];
+    let length = read_up_to(&mut file, &mut magic)?;
+    file.rewind()?;
+    let context =
+        FileContext { path: String::new(), sha256: String::new(), window_start_ms: None, account_id: String::new() };
+    let mut sink = |revision: Revision| revision.records[0].record < record;
+    let mut decoder = Decoder::new(&context, DecodeLimits::default(), &mut sink);
+    decoder.wanted = Some(record);
+    decoder.file(file, &magic[..length]);
+    Ok(decoder.raw)
 }
 
 fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
@@ -117,9 +124,30 @@ struct Decoder<'d, 's> {
     ordinal: u64,
     sink: &'d mut Sink<'s>,
     stopped: bool,
+    /// Ordinal of the record whose JSON is to be kept, and the JSON.
+    wanted: Option<u64>,
+    raw: Option<Vec<u8>>,
 }
 
-impl Decoder<'_, '_> {
+impl<'d, 's> Decoder<'d, 's> {
+    fn new(context: &'d FileContext, limits: DecodeLimits, sink: &'d mut Sink<'s>) -> Self {
+        let report = FileReport::default();
+        Decoder { context, limits, report, ordinal: 0, sink, stopped: false, wanted: None, raw: None }
+    }
+
+    fn file(&mut self, file: impl Read + Seek, magic: &[u8]) {
+        if container_of(magic) != Container::Zip {
+            return self.stream(file);
+        }
+        let outcome = container::for_each_zip_entry(file, &mut |entry| {
+            self.stream(entry);
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            self.note(ProblemKind::DamagedContainer, 0, error.to_string());
+        }
+    }
+
     fn stream(&mut self, reader: impl Read) {
         match container::open(reader) {
             Ok(opened) => match opened.container {
@@ -141,9 +169,12 @@ impl Decoder<'_, '_> {
     }
 
     /// Hands a conversation over, with its place in the archive.
-    fn emit(&mut self, mut content: Conversation, envelope: &Envelope, byte: u64) {
+    fn emit(&mut self, mut content: Conversation, envelope: &Envelope, byte: u64, raw: &[u8]) {
         if self.stopped {
             return;
+        }
+        if self.wanted == Some(self.ordinal) {
+            self.raw = Some(raw.to_owned());
         }
         if content.account_id.is_empty() {
             content.account_id.clone_from(&self.context.account_id);

@@ -100,6 +100,22 @@ impl Reader {
         load(&self.searcher, &self.fields, address)
     }
 
+    /// Calls `each` with every live conversation, in no particular order.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn for_each(&self, each: &mut dyn FnMut(StoredConversation)) -> Result<(), IndexError> {
+        for (ordinal, segment) in self.searcher.segment_readers().iter().enumerate() {
+            for doc in segment.doc_ids_alive() {
+                let address = DocAddress::new(ordinal as u32, doc);
+                if !self.superseded.contains(&address) {
+                    each(self.load(address)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The conversation with a key (`<account>:<id>`, or file hash `#` ordinal).
     ///
     /// # Errors

@@ -1,0 +1,236 @@
+//! The command line. Only commands that work are listed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Archive every LivePerson conversation before it is deleted, prove the bytes unchanged, search them offline.
+#[derive(Debug, Parser)]
+#[command(name = "chatvault", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// The vault [default: the nearest parent folder that holds a vault.toml]
+    #[arg(long, global = true, value_name = "DIR", env = "CHATVAULT_VAULT")]
+    pub(crate) vault: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long, global = true, conflicts_with = "ndjson")]
+    pub(crate) json: bool,
+    /// Print a stream of JSON objects, one a line
+    #[arg(long, global = true)]
+    pub(crate) ndjson: bool,
+    /// Print errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Print more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: When,
+    /// When to show progress
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) progress: ProgressWhen,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressWhen {
+    /// On a terminal
+    Auto,
+    Always,
+    Never,
+    /// One JSON object a line, on stderr
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The whole story on a simulated account: make a vault, sync it over HTTP, index, search
+    Demo(Demo),
+    /// Make a vault and a commented vault.toml
+    Init(Init),
+    /// Show what sync would do; changes nothing
+    Plan,
+    /// Everything new from LivePerson into the archive, then into the index
+    Sync(Sync),
+    /// Add files or folders already on disk
+    Import(Import),
+    /// Bring the index up to the archive
+    Index(Index),
+    /// Find conversations
+    Search(Search),
+    /// Show one conversation as a transcript
+    Show(Show),
+    /// Count and chart conversations
+    Stats(Stats),
+    /// Re-read the archive and prove it unchanged
+    Verify(Verify),
+    /// Serve a simulated LivePerson account on a loopback port
+    Simulate(Simulate),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Conversations of the simulated account
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub(crate) conversations: u64,
+    /// Seed of the simulated account
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Init {
+    /// Folder of the new vault
+    pub(crate) dir: PathBuf,
+    /// LivePerson account number
+    #[arg(long, value_name = "ID")]
+    pub(crate) account: String,
+    /// Region of the Data Access host
+    #[arg(long, value_name = "REGION", default_value = "va", value_parser = ["va", "lo", "sy"])]
+    pub(crate) region: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Sync {
+    /// How far back to go, such as 12h or 7d [default: as in vault.toml]
+    #[arg(long, value_name = "AGE")]
+    pub(crate) start: Option<String>,
+    /// Requests at the same time [default: as in vault.toml]
+    #[arg(long, value_name = "N")]
+    pub(crate) connections: Option<usize>,
+    /// Requests per second [default: as in vault.toml]
+    #[arg(long, value_name = "N")]
+    pub(crate) requests_per_second: Option<f64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// Files and folders: gzip, zip, JSON, NDJSON, Avro; told by content, not by name
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Index {
+    /// Make a new index aside and swap it in
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Search {
+    /// The query; several words are one query. `chatvault search --help` lists the forms
+    #[arg(required = true, value_name = "QUERY", allow_hyphen_values = true, trailing_var_arg = false)]
+    pub(crate) query: Vec<String>,
+    /// Hits to print, or `all`
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) limit: String,
+    /// Order of the hits [default: relevance where the query has words, else start]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sort: Option<SortKey>,
+    /// Reverse the order
+    #[arg(short, long)]
+    pub(crate) reverse: bool,
+    /// Print the number of conversations only
+    #[arg(long)]
+    pub(crate) count: bool,
+    /// Count by these: end_reason,start_reason,skill,agent,device,type,source,transfers,mcs,hour,day,week,month
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) facets: Vec<String>,
+    /// Time zone of dates in the query and in the output, such as Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub(crate) tz: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SortKey {
+    Relevance,
+    Start,
+    End,
+    Mcs,
+    Duration,
+    Transfers,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// Conversation id, or a hit's key
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Print the records as LivePerson sent them
+    #[arg(long, conflicts_with = "revisions")]
+    pub(crate) raw: bool,
+    /// Print every version
+    #[arg(long)]
+    pub(crate) revisions: bool,
+    /// Time zone of the output
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub(crate) tz: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Stats {
+    /// Only the conversations that match
+    #[arg(long, value_name = "QUERY", default_value = "*")]
+    pub(crate) query: String,
+    /// Time zone of days
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub(crate) tz: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// Re-read part n of m of the files, such as 1/7
+    #[arg(long, value_name = "n/m")]
+    pub(crate) read_data_subset: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Simulate {
+    /// Port of the API on 127.0.0.1; 0 for any free one
+    #[arg(long, value_name = "PORT", default_value_t = 9090)]
+    pub(crate) port: u16,
+    /// Conversations of the account
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub(crate) conversations: u64,
+    /// Seed: equal seeds (and ends) give equal bytes
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Hours that the account's files cover, 1 to 720
+    #[arg(long, value_name = "H", default_value_t = 72)]
+    pub(crate) hours: u32,
+    /// End of the newest hour, epoch milliseconds [default: the last full hour]
+    #[arg(long, value_name = "MS")]
+    pub(crate) end: Option<i64>,
+    /// Account number
+    #[arg(long, value_name = "ID", default_value = "40112233")]
+    pub(crate) account: String,
+    /// Faults: clean, flaky, hostile or late
+    #[arg(long, value_name = "NAME", default_value = "clean")]
+    pub(crate) script: String,
+    /// Write the account's files into this folder instead of serving them
+    #[arg(long, value_name = "DIR")]
+    pub(crate) write: Option<PathBuf>,
+}

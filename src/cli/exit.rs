@@ -1,0 +1,139 @@
+//! Errors and exit codes: the only place where one becomes the other.
+//!
+//! An error tells what happened and why, and a hint tells the next command to type.
+
+use chatvault::acquire::AcquireError;
+use chatvault::archive::ArchiveError;
+use chatvault::index::IndexError;
+use chatvault::pipeline::RunError;
+use chatvault::search::SearchError;
+use std::fmt;
+
+/// The exit codes of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Complete.
+    Complete = 0,
+    /// Failed.
+    Failed = 1,
+    /// Wrong usage, bad query, bad configuration.
+    Usage = 2,
+    /// Finished, but some items failed.
+    SomeFailed = 3,
+    /// Temporary: try again.
+    Temporary = 5,
+    /// Not authorised.
+    Unauthorised = 6,
+    /// Gave up on rate limits.
+    RateLimits = 7,
+    /// Verification failed.
+    NotVerified = 9,
+    /// No vault here.
+    NoVault = 10,
+    /// Vault locked by another process.
+    Locked = 11,
+    /// Interrupted; state saved.
+    Interrupted = 130,
+}
+
+/// An error on its way to the user.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+    pub(crate) hints: Vec<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure { exit, message: message.into(), hints: Vec::new() }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Usage, message)
+    }
+
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Failure {
+        let exit = match &error {
+            ArchiveError::NotAVault { .. } => Exit::NoVault,
+            ArchiveError::Locked { .. } => Exit::Locked,
+            ArchiveError::AlreadyAVault { .. } | ArchiveError::FolderNotEmpty { .. } | ArchiveError::BadWindow { .. } => {
+                Exit::Usage
+            }
+            _ => Exit::Failed,
+        };
+        Failure::new(exit, error.to_string()).hint(error.help())
+    }
+}
+
+impl From<IndexError> for Failure {
+    fn from(error: IndexError) -> Failure {
+        let failure = Failure::new(Exit::Failed, error.to_string());
+        match error {
+            IndexError::Io(_) => failure.hint("the archive is whole; free some space and run `chatvault index`"),
+            _ => failure,
+        }
+    }
+}
+
+impl From<AcquireError> for Failure {
+    fn from(error: AcquireError) -> Failure {
+        let exit = match &error {
+            AcquireError::Configuration(_) => Exit::Usage,
+            AcquireError::Unauthorized { .. } | AcquireError::Forbidden { .. } => Exit::Unauthorised,
+            AcquireError::RateLimited { .. } => Exit::RateLimits,
+            AcquireError::Unavailable { .. } => Exit::Temporary,
+            AcquireError::Archive(_) => Exit::Failed,
+        };
+        let hints = error.hints();
+        match error {
+            AcquireError::Archive(error) => error.into(),
+            error => Failure { exit, message: error.to_string(), hints },
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Failure {
+        match error {
+            RunError::Archive(error) => error.into(),
+            RunError::Index(error) => error.into(),
+            RunError::Acquire(error) => error.into(),
+        }
+    }
+}
+
+impl From<SearchError> for Failure {
+    fn from(error: SearchError) -> Failure {
+        match error {
+            SearchError::Query(error) => Failure::usage(error.to_string()),
+            SearchError::Index(error) => error.into(),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        Failure::new(Exit::Failed, error.to_string())
+    }
+}
+
+impl From<chatvault::search::complaint::QueryError> for Failure {
+    fn from(error: chatvault::search::complaint::QueryError) -> Failure {
+        Failure::usage(error.to_string())
+    }
+}

@@ -1,0 +1,83 @@
+//! `import`: files and folders already on disk, through the same path as `sync`.
+
+use super::args::Import;
+use super::exit::{Exit, Failure};
+use super::output::{Output, bytes, counted, number, printable};
+use super::progress::Progress;
+use super::{open_for_writing, settings};
+use chatvault::pipeline::{self, IndexReport, RunOptions};
+use serde_json::json;
+use std::path::Path;
+use std::time::Instant;
+
+pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    // Settings that cannot be read mean that this is not the vault somebody thinks it is.
+    settings::Settings::of_vault(vault)?;
+    let archive = open_for_writing(vault)?;
+    let started = Instant::now();
+    let progress = Progress::new(output, "import");
+    let watcher = |step| progress.step(step);
+    let outcome = pipeline::import(&archive, &args.paths, RunOptions::default(), &watcher);
+    progress.done();
+    let (imported, indexed) = outcome?;
+    let elapsed_s = started.elapsed().as_secs_f64();
+    let failed = !imported.failed.is_empty() || indexed.failures() > 0;
+    if output.for_machines() {
+        output.document(json!({ "import": imported, "index": indexed, "elapsed_s": elapsed_s }), "import")?;
+    } else {
+        println!(
+            "{} imported ({}), {} already here, {} skipped, {} failed",
+            counted(imported.imported, "file"),
+            bytes(imported.bytes),
+            number(imported.already),
+            number(imported.skipped.len() as u64),
+            number(imported.failed.len() as u64),
+        );
+        if imported.new_versions > 0 {
+            println!("  {} kept beside an earlier version of the same name", counted(imported.new_versions, "file"));
+        }
+        for problem in &imported.failed {
+            println!("  failed: {}: {}", printable(&problem.path), printable(&problem.reason));
+        }
+        let shown = if output.verbose > 0 { usize::MAX } else { 5 };
+        for problem in imported.skipped.iter().take(shown) {
+            println!("  skipped: {}: {}", printable(&problem.path), printable(&problem.reason));
+        }
+        if imported.skipped.len() > shown {
+            println!("  … {} more skipped; -v lists them", imported.skipped.len() - shown);
+        }
+        print_index(&indexed, output);
+        let rate = indexed.json_bytes as f64 / 1e6 / elapsed_s.max(0.001);
+        let verdict = if failed { "finished, but some items failed" } else { "complete" };
+        println!("{verdict} ({elapsed_s:.1} s, {rate:.0} MB of JSON a second)");
+    }
+    Ok(if failed { Exit::SomeFailed } else { Exit::Complete })
+}
+
+/// The index's half of a report, for people.
+pub(super) fn print_index(report: &IndexReport, output: &Output) {
+    println!(
+        "indexed {} from {} ({} of JSON)",
+        counted(report.conversations, "conversation record"),
+        counted(report.files, "file"),
+        bytes(report.json_bytes),
+    );
+    for (kind, count) in &report.problems.counts {
+        let level = if kind.is_failure() { "problem" } else { "note" };
+        println!("  {level}: {kind}: {}", number(*count));
+    }
+    for file in &report.files_with_problems {
+        for problem in &file.problems.examples {
+            if problem.kind.is_failure() || output.verbose > 0 {
+                println!(
+                    "  {}: {}, record {}, byte {}: {}",
+                    problem.kind,
+                    file.file,
+                    problem.record,
+                    problem.byte,
+                    printable(&problem.detail)
+                );
+            }
+        }
+    }
+}

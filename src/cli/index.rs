@@ -1,0 +1,47 @@
+//! `index`: brings the index up to the archive, or makes it anew.
+
+use super::args::Index;
+use super::exit::{Exit, Failure};
+use super::output::Output;
+use super::progress::Progress;
+use super::{import, open_for_writing, open_index, settings};
+use chatvault::pipeline::{self, RunOptions};
+use serde_json::json;
+use std::path::Path;
+use std::time::Instant;
+
+pub(crate) fn run(args: &Index, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    settings::Settings::of_vault(vault)?;
+    let archive = open_for_writing(vault)?;
+    let started = Instant::now();
+    let progress = Progress::new(output, "index");
+    let watcher = |step| progress.step(step);
+    let run = if args.rebuild { pipeline::rebuild } else { pipeline::bring_up };
+    let outcome = run(&archive, RunOptions::default(), &watcher);
+    progress.done();
+    let report = outcome?;
+    let reader = open_index(vault)?;
+    let coverage = pipeline::coverage(&archive, &reader)?;
+    let elapsed_s = started.elapsed().as_secs_f64();
+    if output.for_machines() {
+        let coverage = json!({
+            "archived_records": coverage.archived_records,
+            "indexed_records": coverage.indexed_records,
+            "complete": coverage.complete,
+        });
+        let documents = reader.document_count();
+        output.document(
+            json!({ "index": report, "documents": documents, "coverage": coverage, "elapsed_s": elapsed_s }),
+            "index",
+        )?;
+    } else {
+        import::print_index(&report, output);
+        println!(
+            "the index holds {} conversations for {} of {} archived records ({elapsed_s:.1} s)",
+            reader.document_count(),
+            coverage.indexed_records,
+            coverage.archived_records
+        );
+    }
+    Ok(if report.failures() > 0 { Exit::SomeFailed } else { Exit::Complete })
+}

@@ -1,0 +1,126 @@
+//! The program: parse, settle, run one command, turn its outcome into an exit code.
+//!
+//! * Takes: the command line and the environment.
+//! * Gives: data on stdout, everything else on stderr, an exit code of the contract.
+//! * Promises: errors say what, why and the next command; no transcript byte reaches the terminal unescaped.
+//! * Never: holds logic that a library user would miss.
+//! * Start reading at: [`run`], then the file named after the command.
+
+mod args;
+mod demo;
+mod exit;
+mod hit;
+mod import;
+mod index;
+mod init;
+mod output;
+mod plan;
+mod progress;
+mod search;
+mod settings;
+mod show;
+mod simulate;
+mod stats;
+mod sync;
+mod verify;
+
+use args::{Cli, Command};
+use chatvault::archive::{Archive, Clock, RealDisk};
+use chatvault::index::Reader;
+use clap::{CommandFactory, Parser};
+use exit::{Exit, Failure};
+use output::Output;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Runs the program.
+pub(crate) fn run() -> ExitCode {
+    // Signatures and TLS share one provider; ring needs no system library.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage_error(&error),
+    };
+    let output = Output::of(&cli.global);
+    let outcome = dispatch(cli, &output);
+    match outcome {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn usage_error(error: &clap::Error) -> ExitCode {
+    // Nothing is left to do if the terminal is gone.
+    let _ = error.print();
+    let is_help = !error.use_stderr();
+    ExitCode::from(if is_help { Exit::Complete } else { Exit::Usage } as u8)
+}
+
+fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
+    let vault = || settings::find_vault(cli.global.vault.as_deref());
+    match cli.command {
+        Command::Demo(args) => demo::run(&args, cli.global.vault.as_deref(), output),
+        Command::Init(args) => init::run(&args, output),
+        Command::Plan => plan::run(&vault()?, output),
+        Command::Sync(args) => sync::run(&args, &vault()?, output),
+        Command::Import(args) => import::run(&args, &vault()?, output),
+        Command::Index(args) => index::run(&args, &vault()?, output),
+        Command::Search(args) => search::run(&args, &vault()?, output),
+        Command::Show(args) => show::run(&args, &vault()?, output),
+        Command::Stats(args) => stats::run(&args, &vault()?, output),
+        Command::Verify(args) => verify::run(&args, &vault()?, output),
+        Command::Simulate(args) => simulate::run(&args, output),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "chatvault", &mut script);
+            print_bytes(&script)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            print_bytes(&page)
+        }
+    }
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<Exit, Failure> {
+    std::io::stdout().lock().write_all(bytes)?;
+    Ok(Exit::Complete)
+}
+
+/// Opens the vault for reading.
+fn open(vault: &Path) -> Result<Archive, Failure> {
+    Ok(Archive::open(vault, Arc::new(RealDisk), Clock::System)?)
+}
+
+/// Opens the vault for writing: one process at a time.
+fn open_for_writing(vault: &Path) -> Result<Archive, Failure> {
+    Ok(Archive::open_for_writing(vault, Arc::new(RealDisk), Clock::System)?)
+}
+
+/// Opens the index of a vault for search.
+fn open_index(vault: &Path) -> Result<Reader, Failure> {
+    Ok(Reader::open(&chatvault::pipeline::index_home(vault))?)
+}
+
+/// A multi-threaded runtime for the commands that talk to the network.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// A path as an argument of a shell command.
+fn shell_path(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+:@".contains(c));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// An absolute form for messages; the path itself where there is none.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

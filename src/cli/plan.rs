@@ -1,0 +1,54 @@
+//! `plan`: what `sync` would do; makes the listing calls and changes nothing.
+
+use super::exit::{Exit, Failure};
+use super::output::{Output, bytes, counted, readable_duration, readable_time};
+use super::{open, runtime, settings, sync};
+use chatvault::acquire::{self, Cancel};
+use jiff::tz::TimeZone;
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) fn run(vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    let settings = settings::Settings::of_vault(vault)?;
+    let archive = open(vault)?;
+    sync::check_same_account(&settings.account_id, &archive)?;
+    let acquire = settings.acquire()?;
+    let now_ms = acquire.clock.now_ms();
+    let plan = runtime()?.block_on(acquire::plan(&acquire, archive, Arc::new(|_| ()), Cancel::never()))?;
+    if output.for_machines() {
+        let stopped = plan.stopped.as_ref().map(ToString::to_string);
+        output.document(json!({ "streams": plan.streams, "stopped": stopped }), "plan")?;
+    } else {
+        for (name, stream) in &plan.streams {
+            if stream.skipped {
+                println!("{name}: not enabled for these keys");
+                continue;
+            }
+            let size = stream.estimated_bytes.map_or("size unknown".to_owned(), |size| format!("about {}", bytes(size)));
+            println!(
+                "{name}: {} to fetch ({size}), {} already here, {}",
+                counted(stream.fetch.len() as u64, "file"),
+                stream.already,
+                counted(stream.listing_calls, "listing call"),
+            );
+            if let Some(wanted) = stream.wanted {
+                let [from, to] = [wanted.start_ms, wanted.end_ms].map(|ms| readable_time(ms, &TimeZone::UTC));
+                println!("  range {from} to {to} UTC");
+            }
+            if let Some(first) = stream.fetch.first()
+                && let Some(expires) = first.expires_at_ms
+            {
+                println!("  most urgent: {} (deleted in {})", first.name, readable_duration(expires - now_ms));
+            }
+            for problem in &stream.problems {
+                println!("  problem: {}: {}", super::output::printable(&problem.name), super::output::printable(&problem.reason));
+            }
+        }
+    }
+    if let Some(stopped) = plan.stopped {
+        return Err(stopped.into());
+    }
+    let has_problems = plan.streams.values().any(|stream| !stream.problems.is_empty());
+    Ok(if has_problems { Exit::SomeFailed } else { Exit::Complete })
+}

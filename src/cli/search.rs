@@ -1,0 +1,228 @@
+//! `search`: hits, counts and facets, for people and for scripts.
+
+use super::args::{Search, SortKey};
+use super::exit::{Exit, Failure};
+use super::output::{Output, counted, number, printable, time_zone};
+use super::{hit, open, open_index};
+use chatvault::index::Reader;
+use chatvault::pipeline::{self, Coverage};
+use chatvault::search::facets::{Facet, FacetCount, FacetValue};
+use chatvault::search::field::{end_reason_label, start_reason_label};
+use chatvault::search::parse::{ParseOptions, parse_located};
+use chatvault::search::{SearchAnswer, SearchRequest, Sort, search};
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value, json};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Snippets shown with each hit.
+const SNIPPETS: usize = 3;
+
+pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    let archive = open(vault)?;
+    let reader = open_index(vault)?;
+    let tz = time_zone(&args.tz)?;
+    let text = args.query.join(" ");
+    let mut request = request(&text, &tz)?;
+    request.limit = if args.count { Some(0) } else { limit(&args.limit)? };
+    request.sort = args.sort.map(|key| match key {
+        SortKey::Relevance => Sort::Relevance,
+        SortKey::Start => Sort::Start,
+        SortKey::End => Sort::End,
+        SortKey::Mcs => Sort::Mcs,
+        SortKey::Duration => Sort::Duration,
+        SortKey::Transfers => Sort::Transfers,
+    });
+    request.reverse = args.reverse;
+    request.facets = args.facets.iter().map(|name| facet(name)).collect::<Result<_, _>>()?;
+    let answer = search(&reader, &request)?;
+    let coverage = pipeline::coverage(&archive, &reader)?;
+    match (output.json, output.ndjson) {
+        (true, _) => print_json(&text, &reader, &answer, coverage, args.count)?,
+        (_, true) => print_stream(&text, &reader, &answer, coverage, output)?,
+        _ => print_text(&reader, &answer, coverage, args.count, &tz, output)?,
+    }
+    Ok(Exit::Complete)
+}
+
+/// A request with defaults.
+pub(super) fn request(text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let query = parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })?;
+    Ok(SearchRequest {
+        query,
+        text: text.to_owned(),
+        sort: None,
+        reverse: false,
+        limit: Some(20),
+        facets: Vec::new(),
+        tz: tz.clone(),
+    })
+}
+
+fn limit(text: &str) -> Result<Option<usize>, Failure> {
+    match text {
+        "all" => Ok(None),
+        _ => text.parse().map(Some).map_err(|_| Failure::usage(format!("--limit {text:?} is neither a number nor `all`"))),
+    }
+}
+
+fn facet(name: &str) -> Result<Facet, Failure> {
+    let known = Facet::ALL.iter().find(|(_, known)| *known == name.trim());
+    known.map(|(facet, _)| *facet).ok_or_else(|| {
+        let names: Vec<&str> = Facet::ALL.iter().map(|(_, name)| *name).collect();
+        Failure::usage(format!("{name:?} cannot be counted by")).hint(format!("known: {}", names.join(", ")))
+    })
+}
+
+/// The label of a facet's value, where it has one.
+pub(super) fn label(facet: Facet, value: &FacetValue) -> Option<&'static str> {
+    match (facet, value) {
+        (Facet::EndReason, FacetValue::Number(code)) => end_reason_label(*code),
+        (Facet::StartReason, FacetValue::Number(code)) => start_reason_label(*code),
+        _ => None,
+    }
+}
+
+pub(super) fn facets_json(facets: &[(Facet, Vec<FacetCount>)]) -> Value {
+    let mut all = Map::new();
+    for (facet, counts) in facets {
+        let counts = counts.iter().map(|entry| {
+            let value = match &entry.value {
+                None => Value::Null,
+                Some(FacetValue::Number(number)) => json!(number),
+                Some(FacetValue::Text(text)) => json!(text),
+            };
+            let mut fields = Map::new();
+            fields.insert("value".into(), value);
+            if let Some(label) = entry.value.as_ref().and_then(|value| label(*facet, value)) {
+                fields.insert("label".into(), json!(label));
+            }
+            fields.insert("count".into(), json!(entry.count));
+            Value::Object(fields)
+        });
+        all.insert(facet.name().into(), counts.collect());
+    }
+    Value::Object(all)
+}
+
+fn head(text: &str, answer: &SearchAnswer, coverage: Coverage) -> Value {
+    json!({
+        "schema_version": 1,
+        "query": text,
+        "total": { "value": answer.total, "exact": true },
+        "coverage": {
+            "archived_records": coverage.archived_records,
+            "indexed_records": coverage.indexed_records,
+            "complete": coverage.complete,
+        },
+        "facets": facets_json(&answer.facets),
+    })
+}
+
+fn hit_json(reader: &Reader, answer: &SearchAnswer, at: usize) -> Result<Value, Failure> {
+    let found = answer.hits.load(reader, at, SNIPPETS)?;
+    let mut fields = hit::fields(&found.stored, &found.merged);
+    fields.insert("score".into(), json!(found.score));
+    fields.insert("snippets".into(), hit::snippets(&found.snippets));
+    Ok(Value::Object(fields))
+}
+
+/// One document, its hits written one by one: a million of them must not be in memory at once.
+fn print_json(text: &str, reader: &Reader, answer: &SearchAnswer, coverage: Coverage, count: bool) -> Result<(), Failure> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let head = head(text, answer, coverage);
+    if count {
+        serde_json::to_writer_pretty(&mut out, &head).map_err(io::Error::from)?;
+        return Ok(writeln!(out)?);
+    }
+    let mut opening = serde_json::to_string_pretty(&head).map_err(io::Error::from)?;
+    opening.truncate(opening.trim_end().trim_end_matches('}').trim_end().len());
+    write!(out, "{opening},\n  \"hits\": [")?;
+    for at in 0..answer.hits.len() {
+        write!(out, "{}\n    ", if at == 0 { "" } else { "," })?;
+        serde_json::to_writer(&mut out, &hit_json(reader, answer, at)?).map_err(io::Error::from)?;
+    }
+    writeln!(out, "{}]\n}}", if answer.hits.is_empty() { "" } else { "\n  " })?;
+    Ok(out.flush()?)
+}
+
+fn print_stream(
+    text: &str,
+    reader: &Reader,
+    answer: &SearchAnswer,
+    coverage: Coverage,
+    output: &Output,
+) -> Result<(), Failure> {
+    output.document(head(text, answer, coverage), "summary")?;
+    for at in 0..answer.hits.len() {
+        output.document(hit_json(reader, answer, at)?, "hit")?;
+    }
+    Ok(())
+}
+
+fn print_text(
+    reader: &Reader,
+    answer: &SearchAnswer,
+    coverage: Coverage,
+    count: bool,
+    tz: &TimeZone,
+    output: &Output,
+) -> Result<(), Failure> {
+    if count {
+        println!("{}", answer.total);
+        return Ok(());
+    }
+    for at in 0..answer.hits.len() {
+        let found = answer.hits.load(reader, at, SNIPPETS)?;
+        hit::print(&found.stored, &found.merged, &found.snippets, tz, output);
+    }
+    print_facets(&answer.facets);
+    let shown = answer.hits.len() as u64;
+    let mut summary = counted(answer.total, "conversation");
+    if shown < answer.total {
+        summary = format!("{summary}, {} shown; --limit all shows every one", number(shown));
+    }
+    output.note(&summary);
+    warn_if_incomplete(coverage, output);
+    Ok(())
+}
+
+/// Says what the answer does not cover.
+pub(super) fn warn_if_incomplete(coverage: Coverage, output: &Output) {
+    if coverage.complete {
+        return;
+    }
+    output.note(&format!(
+        "WARNING: the index covers {} of {} archived records, and {} behind; run `chatvault index`",
+        number(coverage.indexed_records),
+        number(coverage.archived_records),
+        if coverage.files_behind == 1 { "1 file is".into() } else { format!("{} files are", coverage.files_behind) },
+    ));
+}
+
+/// Facets as small bar charts.
+pub(super) fn print_facets(facets: &[(Facet, Vec<FacetCount>)]) {
+    for (facet, counts) in facets {
+        println!("{}", facet.name());
+        let name = |entry: &FacetCount| match &entry.value {
+            None => "(none)".to_owned(),
+            Some(value @ FacetValue::Number(number)) => match label(*facet, value) {
+                Some(label) => format!("{number} {label}"),
+                None => number.to_string(),
+            },
+            Some(FacetValue::Text(text)) => printable(text).chars().take(40).collect(),
+        };
+        let names: Vec<String> = counts.iter().map(name).collect();
+        let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let most = counts.iter().map(|entry| entry.count).max().unwrap_or(1).max(1);
+        let figures = number(most).len();
+        let bar_width = super::output::width().saturating_sub(name_width + figures + 6).clamp(5, 60) as u64;
+        for (entry, name) in counts.iter().zip(&names) {
+            let eighths = (entry.count * bar_width * 8).div_ceil(most) as usize;
+            let mut bar = "█".repeat(eighths / 8);
+            bar.extend([' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(eighths % 8).filter(|_| !eighths.is_multiple_of(8)));
+            println!("  {name:name_width$}  {:>figures$} {bar}", number(entry.count));
+        }
+    }
+}

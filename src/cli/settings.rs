@@ -1,0 +1,369 @@
+//! Settings of a run: flag, environment, `vault.toml`, default, in this order; secrets from the environment only.
+//!
+//! An unknown key in `vault.toml` is an error that names the nearest known one: a setting that is spelt wrong and silently
+//! ignored is how archives end up with holes.
+
+use super::exit::{Exit, Failure};
+use chatvault::acquire::{AcquireSettings, DataType, Endpoints, OAuth1Keys, Secret, StreamChoice, StreamMode};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::{Table, Value};
+use url::Url;
+
+/// Name of the settings file of a vault.
+pub(crate) const FILE: &str = "vault.toml";
+
+/// What `vault.toml` and the environment say.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) account_id: String,
+    pub(crate) region: String,
+    pub(crate) streams: Vec<(String, String)>,
+    pub(crate) start: Duration,
+    pub(crate) connections: usize,
+    pub(crate) requests_per_second: f64,
+    pub(crate) endpoints: Vec<(String, Vec<Url>)>,
+}
+
+/// Every key of `vault.toml`; `*` stands for the names listed beside it.
+const SECTIONS: [(&str, &[&str]); 4] = [
+    ("account", &["id", "region"]),
+    ("streams", &STREAMS),
+    ("sync", &["start", "connections", "requests_per_second", "seal_after"]),
+    ("endpoints", &ENDPOINTS),
+];
+
+const STREAMS: [&str; 9] = [
+    "data-access/engagement",
+    "data-access/agent-activity",
+    "data-access/web-session",
+    "data-access/survey",
+    "messaging-interactions",
+    "engagement-history",
+    "operational-realtime",
+    "messaging-operations",
+    "agent-metrics",
+];
+
+const ENDPOINTS: [&str; 8] = [
+    "csds",
+    "data_access",
+    "data_access_files",
+    "msgHist",
+    "engHistDomain",
+    "leDataReporting",
+    "sentinel",
+    "agentVep",
+];
+
+/// The vault to work on: `--vault` (or `CHATVAULT_VAULT`), else the nearest parent folder that holds a `vault.toml`.
+pub(crate) fn find_vault(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let here = std::env::current_dir()?;
+    here.ancestors().find(|folder| folder.join(FILE).is_file()).map(Path::to_owned).ok_or_else(|| {
+        Failure::new(Exit::NoVault, format!("no vault here: neither {} nor a folder above it holds a {FILE}", here.display()))
+            .hint("name one with --vault DIR, or make one with `chatvault init DIR --account ID`")
+    })
+}
+
+impl Settings {
+    /// Reads the settings of a vault.
+    pub(crate) fn of_vault(vault: &Path) -> Result<Settings, Failure> {
+        let path = vault.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let failure = Failure::new(Exit::NoVault, format!("no vault in {}: it holds no {FILE}", vault.display()));
+                return Err(failure.hint(format!("make one with `chatvault init {} --account ID`", vault.display())));
+            }
+            Err(error) => return Err(Failure::new(Exit::Failed, format!("{}: {error}", path.display()))),
+        };
+        let table: Table = text.parse().map_err(|error: toml::de::Error| {
+            Failure::usage(format!("{} is not valid TOML: {}", path.display(), error.message()))
+                .hint(position_hint(&text, error.span().map(|span| span.start)))
+        })?;
+        Settings::of_table(&table, &|name| std::env::var(name).ok())
+            .map_err(|failure| Failure { message: format!("{}: {}", path.display(), failure.message), ..failure })
+    }
+
+    fn of_table(table: &Table, environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Failure> {
+        refuse_unknown(table)?;
+        let read = |section: &str, key: &str, variable: &str| -> Option<(Value, String)> {
+            if let Some(value) = environment(variable).filter(|value| !value.is_empty()) {
+                return Some((Value::String(value), variable.to_owned()));
+            }
+            let value = table.get(section)?.as_table()?.get(key)?;
+            Some((value.clone(), format!("[{section}] {key}")))
+        };
+        let text = |section: &str, key: &str, variable: &str| -> Result<Option<String>, Failure> {
+            match read(section, key, variable) {
+                None => Ok(None),
+                Some((Value::String(text), _)) => Ok(Some(text)),
+                Some((Value::Integer(number), _)) => Ok(Some(number.to_string())),
+                Some((_, name)) => Err(Failure::usage(format!("{name} must be a text in quotes"))),
+            }
+        };
+        let number = |section: &str, key: &str, variable: &str| -> Result<Option<f64>, Failure> {
+            let Some((value, name)) = read(section, key, variable) else { return Ok(None) };
+            let number = match &value {
+                Value::Integer(number) => Some(*number as f64),
+                Value::Float(number) => Some(*number),
+                Value::String(text) => text.trim().parse().ok(),
+                _ => None,
+            };
+            number.map(Some).ok_or_else(|| Failure::usage(format!("{name} must be a number")))
+        };
+
+        let account_id = text("account", "id", "CHATVAULT_ACCOUNT")?
+            .ok_or_else(|| Failure::usage("[account] id is missing; it is your LivePerson account number"))?;
+        let region = text("account", "region", "CHATVAULT_REGION")?.unwrap_or_else(|| "va".into());
+        let start = text("sync", "start", "CHATVAULT_START")?.unwrap_or_else(|| "30d".into());
+        let seal_after = text("sync", "seal_after", "CHATVAULT_SEAL_AFTER")?.unwrap_or_else(|| "8h".into());
+        duration(&seal_after).map_err(|failure| failure.within("[sync] seal_after"))?;
+        let connections = number("sync", "connections", "CHATVAULT_CONNECTIONS")?.unwrap_or(4.0);
+        if connections.fract() != 0.0 || !(1.0..=64.0).contains(&connections) {
+            return Err(Failure::usage(format!("[sync] connections is {connections}; it is a whole number from 1 to 64")));
+        }
+        let requests_per_second =
+            number("sync", "requests_per_second", "CHATVAULT_REQUESTS_PER_SECOND")?.unwrap_or(5.0);
+        Ok(Settings {
+            account_id,
+            region,
+            streams: streams(table)?,
+            start: duration(&start).map_err(|failure| failure.within("[sync] start"))?,
+            connections: connections as usize,
+            requests_per_second,
+            endpoints: endpoints(table)?,
+        })
+    }
+
+    /// What acquire needs, with the keys of the environment.
+    pub(crate) fn acquire(&self) -> Result<AcquireSettings, Failure> {
+        self.acquire_with(keys_of_environment()?)
+    }
+
+    /// As [`Settings::acquire`], with given keys.
+    pub(crate) fn acquire_with(&self, keys: OAuth1Keys) -> Result<AcquireSettings, Failure> {
+        let named = |name: &str| self.endpoints.iter().find(|(known, _)| known == name).map(|(_, urls)| urls.clone());
+        let one = |name: &str| named(name).and_then(|urls| urls.into_iter().next());
+        let endpoints = Endpoints {
+            csds: one("csds"),
+            data_access: one("data_access"),
+            data_access_files: named("data_access_files").unwrap_or_default(),
+        };
+        let mut settings = AcquireSettings::new(&self.account_id, &self.region, keys, &endpoints)?;
+        settings.start = self.start;
+        settings.connections = self.connections;
+        settings.requests_per_second = self.requests_per_second;
+        settings.streams = Vec::new();
+        for (name, mode) in &self.streams {
+            // The streams of other APIs are accepted in the file and come with a later version.
+            let Some(data_type) = DataType::of_stream(name) else { continue };
+            let mode = match mode.as_str() {
+                "on" => StreamMode::On,
+                "auto" => StreamMode::Auto,
+                _ => continue,
+            };
+            settings.streams.push(StreamChoice { data_type, mode });
+        }
+        if settings.streams.is_empty() {
+            return Err(Failure::usage("no stream is on").hint("set \"data-access/engagement\" = \"on\" under [streams]"));
+        }
+        Ok(settings)
+    }
+}
+
+impl Failure {
+    fn within(self, name: &str) -> Failure {
+        Failure { message: format!("{name}: {}", self.message), ..self }
+    }
+}
+
+fn refuse_unknown(table: &Table) -> Result<(), Failure> {
+    let unknown = |name: &str, known: &mut dyn Iterator<Item = &'static str>| {
+        let nearest = known.max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
+        let shown: String = name.chars().take(60).flat_map(char::escape_debug).collect();
+        let failure = Failure::usage(format!("unknown key `{shown}`"));
+        match nearest {
+            Some(nearest) => failure.hint(format!("did you mean `{nearest}`?")),
+            None => failure,
+        }
+    };
+    for (section, content) in table {
+        let Some((_, keys)) = SECTIONS.iter().find(|(known, _)| known == section) else {
+            return Err(unknown(section, &mut SECTIONS.iter().map(|(name, _)| *name)));
+        };
+        let Some(content) = content.as_table() else {
+            return Err(Failure::usage(format!("`{section}` must be a section: [{section}]")));
+        };
+        for key in content.keys() {
+            if !keys.contains(&key.as_str()) {
+                return Err(unknown(key, &mut keys.iter().copied()).within(&format!("[{section}]")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn streams(table: &Table) -> Result<Vec<(String, String)>, Failure> {
+    let mut streams = Vec::new();
+    let section = table.get("streams").and_then(Value::as_table);
+    for name in STREAMS {
+        let default = if name == "data-access/engagement" { "on" } else { "off" };
+        let mode = match section.and_then(|section| section.get(name)) {
+            None => default,
+            Some(Value::String(mode)) if ["on", "off", "auto"].contains(&mode.as_str()) => mode,
+            Some(_) => return Err(Failure::usage(format!("[streams] \"{name}\" must be \"on\", \"off\" or \"auto\""))),
+        };
+        streams.push((name.to_owned(), mode.to_owned()));
+    }
+    Ok(streams)
+}
+
+fn endpoints(table: &Table) -> Result<Vec<(String, Vec<Url>)>, Failure> {
+    let mut endpoints = Vec::new();
+    let Some(section) = table.get("endpoints").and_then(Value::as_table) else { return Ok(endpoints) };
+    for (name, value) in section {
+        let texts: Vec<&str> = match value {
+            Value::String(text) => vec![text],
+            Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        let mut urls = Vec::new();
+        for text in &texts {
+            let url = Url::parse(text)
+                .map_err(|error| Failure::usage(format!("[endpoints] {name} is not a base URL ({error})")))?;
+            urls.push(url);
+        }
+        if urls.is_empty() {
+            return Err(Failure::usage(format!("[endpoints] {name} must be a base URL such as \"https://va.da.liveperson.net\"")));
+        }
+        endpoints.push((name.clone(), urls));
+    }
+    Ok(endpoints)
+}
+
+/// Reads `250ms`, `60s`, `10m`, `8h`, `30d`; a number alone is refused, its unit would be a guess.
+pub(crate) fn duration(text: &str) -> Result<Duration, Failure> {
+    let digits = text.trim().find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (count, unit) = text.trim().split_at(digits);
+    let unit_ms: u64 = match unit.trim() {
+        "ms" => 1,
+        "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "w" => 7 * 86_400_000,
+        _ => 0,
+    };
+    let milliseconds = count.parse::<u64>().ok().and_then(|count| count.checked_mul(unit_ms));
+    match milliseconds.filter(|_| unit_ms > 0) {
+        Some(milliseconds) => Ok(Duration::from_millis(milliseconds)),
+        None => Err(Failure::usage(format!("{text:?} is not a duration")).hint("write a number and a unit: 60s, 10m, 8h, 30d")),
+    }
+}
+
+/// Reads the OAuth 1.0 keys, each from its variable or from the file that `<NAME>_FILE` names.
+fn keys_of_environment() -> Result<OAuth1Keys, Failure> {
+    Ok(OAuth1Keys {
+        app_key: secret("CHATVAULT_APP_KEY")?,
+        app_secret: secret("CHATVAULT_APP_SECRET")?,
+        access_token: secret("CHATVAULT_ACCESS_TOKEN")?,
+        access_token_secret: secret("CHATVAULT_ACCESS_TOKEN_SECRET")?,
+    })
+}
+
+fn secret(name: &str) -> Result<Secret, Failure> {
+    if let Ok(value) = std::env::var(name) {
+        return Ok(Secret::new(value.trim()));
+    }
+    let Some(path) = std::env::var_os(format!("{name}_FILE")) else { return Ok(Secret::new("")) };
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Failure::new(Exit::Unauthorised, format!("{name}_FILE: {}: {error}", Path::new(&path).display()))
+    })?;
+    Ok(Secret::new(text.trim()))
+}
+
+fn position_hint(text: &str, at: Option<usize>) -> String {
+    let before = &text[..at.unwrap_or(0).min(text.len())];
+    format!("see line {}", before.bytes().filter(|byte| *byte == b'\n').count() + 1)
+}
+
+/// The `vault.toml` of a new vault.
+pub(crate) fn template(account_id: &str, region: &str) -> String {
+    format!(
+        r#"# Settings of this vault. Secrets never stand here: chatvault reads CHATVAULT_APP_KEY, CHATVAULT_APP_SECRET,
+# CHATVAULT_ACCESS_TOKEN and CHATVAULT_ACCESS_TOKEN_SECRET from the environment, or from the files that
+# CHATVAULT_APP_KEY_FILE … name.
+
+[account]
+id = "{account_id}"
+region = "{region}"                     # Data Access host: va, lo or sy
+
+[streams]                         # what sync pulls: "on", "off", or "auto" (on if the key may)
+"data-access/engagement" = "on"
+
+[sync]
+start = "30d"                     # how far back the first sync goes; LivePerson keeps 30 days
+connections = 4                   # requests at the same time
+requests_per_second = 5.0         # evenly spaced
+seal_after = "8h"                 # a window is final when a listing at least this old and the one before agree
+
+# [endpoints]                     # full base URLs instead of LivePerson's own hosts
+# csds = "http://127.0.0.1:9090"
+# data_access = "http://127.0.0.1:9090"
+# data_access_files = "http://127.0.0.1:9091"   # a further host that listings may name for downloads
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, Failure> {
+        Settings::of_table(&text.parse().expect("valid TOML"), &|_| None)
+    }
+
+    #[test]
+    fn the_template_is_read_back() {
+        let settings = read(&template("40112233", "lo")).expect("valid settings");
+        assert_eq!((settings.account_id.as_str(), settings.region.as_str()), ("40112233", "lo"));
+        assert_eq!(settings.start, Duration::from_secs(30 * 86_400));
+        assert_eq!(settings.streams.iter().filter(|(_, mode)| mode == "on").count(), 1);
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let table: Table = template("1", "va").parse().expect("valid TOML");
+        let environment = |name: &str| (name == "CHATVAULT_CONNECTIONS").then(|| "9".to_owned());
+        let settings = Settings::of_table(&table, &environment).expect("valid settings");
+        assert_eq!(settings.connections, 9);
+    }
+
+    #[test]
+    fn what_is_spelt_wrong_is_named_with_its_neighbour() {
+        let failure = read("[account]\nid=\"1\"\n[sync]\nconections = 3").expect_err("unknown key");
+        assert!(failure.message.contains("[sync]: unknown key `conections`"), "{failure}");
+        assert_eq!(failure.hints, ["did you mean `connections`?"]);
+        let failure = read("[acount]\nid=\"1\"").expect_err("unknown section");
+        assert_eq!(failure.hints, ["did you mean `account`?"]);
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for text in [
+            "[sync]\nstart=\"30d\"",
+            "[account]\nid=\"1\"\n[sync]\nstart=\"soon\"",
+            "[account]\nid=\"1\"\n[sync]\nstart=\"99999999999999d\"",
+            "[account]\nid=\"1\"\n[sync]\nconnections=0",
+            "[account]\nid=\"1\"\n[streams]\n\"data-access/survey\"=true",
+            "[account]\nid=\"1\"\n[endpoints]\ncsds=\"nonsense\"",
+            "account=1",
+        ] {
+            assert_eq!(read(text).expect_err(text).exit, Exit::Usage);
+        }
+    }
+}

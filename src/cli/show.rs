@@ -1,0 +1,174 @@
+//! `show`: one conversation as people read it, or exactly as LivePerson sent it.
+
+use super::args::Show;
+use super::exit::{Exit, Failure};
+use super::output::{Output, Style, json_time, printable, readable_duration, readable_time, time_zone};
+use super::{hit, open, open_index};
+use chatvault::archive::{Archive, ArchivedFile};
+use chatvault::conversation::{Conversation, Role, StoredConversation, plain_text};
+use chatvault::decode::raw_record;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
+
+pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    let archive = open(vault)?;
+    let reader = open_index(vault)?;
+    let tz = time_zone(&args.tz)?;
+    let by_id = format!("{}:{}", archive.account_id(), args.id);
+    let found = match reader.find(&by_id)? {
+        Some(found) => Some(found),
+        None => reader.find(&args.id)?,
+    };
+    let Some(stored) = found else {
+        let failure = Failure::new(Exit::Failed, format!("no conversation {}", printable(&args.id)));
+        return Err(failure.hint("search for it by its words or times: `chatvault search QUERY`"));
+    };
+    if args.raw {
+        return print_raw(&archive, &stored);
+    }
+    if args.revisions {
+        for revision in &stored.revisions {
+            let single = StoredConversation { revisions: vec![revision.clone()] };
+            if output.for_machines() {
+                output.document(document(&single, &revision.content), "revision")?;
+            } else {
+                let places: Vec<String> =
+                    revision.records.iter().map(|record| format!("{} record {}", record.file, record.record)).collect();
+                println!("{}", output.styled(Style::Bold, &format!("revision from {}", places.join(", "))));
+                print_transcript(&single, &revision.content, &tz, output);
+                println!();
+            }
+        }
+        return Ok(Exit::Complete);
+    }
+    let merged = stored.merged();
+    if output.for_machines() {
+        output.document(document(&stored, &merged), "conversation")?;
+    } else {
+        print_transcript(&stored, &merged, &tz, output);
+    }
+    Ok(Exit::Complete)
+}
+
+/// Prints the record's bytes, one record a line, whatever they hold: that is what was asked for.
+fn print_raw(archive: &Archive, stored: &StoredConversation) -> Result<Exit, Failure> {
+    let files = archive.files_after(0)?;
+    let mut out = std::io::stdout().lock();
+    for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
+        let file: &ArchivedFile = files
+            .iter()
+            .find(|file| file.path == record.file)
+            .ok_or_else(|| Failure::new(Exit::Failed, format!("{} is not in the archive", record.file)).hint("run `chatvault verify`"))?;
+        let bytes = raw_record(archive.open_file(file)?, record.record)?.ok_or_else(|| {
+            let message = format!("{} no longer holds record {}", record.file, record.record);
+            Failure::new(Exit::Failed, message).hint("run `chatvault verify`")
+        })?;
+        out.write_all(&bytes)?;
+        writeln!(out)?;
+    }
+    Ok(Exit::Complete)
+}
+
+fn document(stored: &StoredConversation, c: &Conversation) -> Value {
+    let mut fields = hit::fields(stored, c);
+    let messages = c.messages.iter().enumerate().map(|(index, m)| {
+        json!({
+            "index": index, "time": json_time(m.time_ms), "by": m.by, "role": m.role.name(), "type": m.kind, "text": m.text,
+            "content_format": m.content_format, "message_id": m.message_id, "dialog_id": m.dialog_id, "agent_id": m.agent_id,
+        })
+    });
+    let transfers = c.transfers.iter().map(|t| {
+        json!({
+            "time": json_time(t.time_ms), "skill_id": t.skill_id, "target_skill_id": t.target_skill_id,
+            "agent_id": t.agent_id, "target_agent_id": t.target_agent_id, "reason": t.reason,
+            "queue_start_time": json_time(t.queue_start_ms), "queue_end_time": json_time(t.queue_end_ms),
+        })
+    });
+    let as_received = |texts: &[String]| -> Value {
+        texts.iter().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text))).collect()
+    };
+    let provenance = stored.revisions.iter().flat_map(|revision| {
+        revision.records.iter().map(|record| {
+            json!({ "source": revision.source, "file": record.file, "sha256": record.sha256, "record": record.record })
+        })
+    });
+    for (name, value) in [
+        ("messages", messages.collect()),
+        ("transfers", transfers.collect()),
+        ("sdes", as_received(&c.attributes)),
+        ("surveys", as_received(&c.surveys)),
+        ("campaign", c.campaign.as_ref().map_or(Value::Null, |campaign| json!(campaign))),
+        ("secure_forms", as_received(&c.secure_forms)),
+        ("provenance", provenance.collect()),
+    ] {
+        fields.insert(name.into(), value);
+    }
+    for (name, value) in [
+        ("device", &c.device),
+        ("origin", &c.origin),
+        ("start_page", &c.start_page),
+        ("start_url", &c.start_url),
+        ("visit_id", &c.visit_id),
+        ("context_id", &c.context_id),
+    ] {
+        fields.insert(name.into(), json!(value));
+    }
+    fields.insert("interactive".into(), json!(c.interactive));
+    fields.insert("queue_start_time".into(), json_time(c.queue_start_ms));
+    fields.insert("queue_end_time".into(), json_time(c.queue_end_ms));
+    Value::Object(fields)
+}
+
+fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone, output: &Output) {
+    hit::print(stored, c, &[], tz, output);
+    let mut facts = Vec::new();
+    facts.extend(c.kind.clone());
+    facts.extend(c.device.clone());
+    facts.extend(c.queue_ms().map(|ms| format!("{} in the queue", readable_duration(ms))));
+    facts.extend(c.start_url.clone());
+    if stored.revisions.len() > 1 {
+        facts.push(format!("{} revisions", stored.revisions.len()));
+    }
+    println!("{}", output.styled(Style::Dim, &printable(&facts.join(" · "))));
+    println!();
+    let mut transfers = c.transfers.iter().peekable();
+    for message in &c.messages {
+        while let Some(transfer) = transfers.next_if(|t| t.time_ms.is_some() && t.time_ms <= message.time_ms) {
+            print_transfer(transfer, tz, output);
+        }
+        let time = message.time_ms.map_or("--:--:--".to_owned(), |ms| readable_time(ms, tz)[11..].to_owned());
+        let text = plain_text(message);
+        let who = hit::speaker(message.role, &message.by, output);
+        let text = printable(&text);
+        let text = if message.role == Role::System { output.styled(Style::Dim, &text) } else { text };
+        println!("{}  {who}: {text}", output.styled(Style::Dim, &time));
+    }
+    for transfer in transfers {
+        print_transfer(transfer, tz, output);
+    }
+    println!();
+    for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
+        let place = format!("{} · record {} · SHA-256 {}", record.file, record.record, record.sha256);
+        println!("{}", output.styled(Style::Dim, &place));
+    }
+}
+
+fn print_transfer(transfer: &chatvault::conversation::Transfer, tz: &TimeZone, output: &Output) {
+    let time = transfer.time_ms.map_or("--:--:--".to_owned(), |ms| readable_time(ms, tz)[11..].to_owned());
+    let side = |agent: &Option<String>, skill: &Option<String>| {
+        let agent = agent.as_ref().map(|agent| format!("agent {agent}"));
+        let skill = skill.as_ref().map(|skill| format!("skill {skill}"));
+        agent.into_iter().chain(skill).collect::<Vec<_>>().join(", ")
+    };
+    let mut line = format!(
+        "── transfer: {} → {}",
+        side(&transfer.agent_id, &transfer.skill_id),
+        side(&transfer.target_agent_id, &transfer.target_skill_id)
+    );
+    if let (Some(from), Some(to)) = (transfer.queue_start_ms, transfer.queue_end_ms) {
+        line.push_str(&format!(", {} in the queue", readable_duration(to - from)));
+    }
+    println!("{}  {}", output.styled(Style::Dim, &time), output.styled(Style::Dim, &printable(&line)));
+}

@@ -1,0 +1,91 @@
+//! `simulate`: a LivePerson account on a loopback port, for trying things out and for tests.
+
+use super::args::Simulate;
+use super::exit::{Exit, Failure};
+use super::output::{Output, bytes, counted};
+use super::{runtime, shell_path};
+use chatvault::simulator::{
+    BodyOptions, Clock, Credentials, HOUR_MS, Script, SimulatorConfig, WorldConfig, start, write_corpus,
+};
+use serde_json::json;
+
+pub(crate) fn run(args: &Simulate, output: &Output) -> Result<Exit, Failure> {
+    let world = WorldConfig {
+        seed: args.seed,
+        account_id: args.account.clone(),
+        conversations: args.conversations,
+        end_ms: args.end.unwrap_or_else(last_full_hour_ms),
+        hours: args.hours,
+        ..WorldConfig::default()
+    };
+    if let Some(folder) = &args.write {
+        let written = write_corpus(folder, &world, BodyOptions::default())
+            .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+        output.note(&format!(
+            "wrote {} with {} ({}, {} of JSON) to {}",
+            counted(written.files, "file"),
+            counted(written.conversation_records, "conversation record"),
+            bytes(written.compressed_bytes),
+            bytes(written.json_bytes),
+            shell_path(folder),
+        ));
+        return Ok(Exit::Complete);
+    }
+    let script = Script::by_name(&args.script)
+        .ok_or_else(|| Failure::usage(format!("{:?} is not a script", args.script)).hint(format!("known: {}", Script::NAMES.join(", "))))?;
+    let config = SimulatorConfig { world, port: args.port, script, clock: Clock::Wall, ..SimulatorConfig::default() };
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let simulator = start(config).await.map_err(|error| {
+            let failure = Failure::new(Exit::Failed, error.to_string());
+            failure.hint("choose another port with --port, or --port 0 for any free one")
+        })?;
+        let truth = simulator.world().truth();
+        if output.for_machines() {
+            let document = json!({
+                "base_url": simulator.base_url(), "download_base_url": simulator.download_base_url(),
+                "account_id": args.account,
+                "files": truth.files, "records": truth.records, "conversation_records": truth.conversation_records,
+                "conversations": truth.conversations, "messages": truth.messages, "transfers": truth.transfers,
+            });
+            output.document(document, "simulator")?;
+        } else {
+            print_instructions(args, &simulator.base_url(), &simulator.download_base_url(), &truth);
+        }
+        let _ = tokio::signal::ctrl_c().await;
+        simulator.shutdown().await;
+        Ok(Exit::Complete)
+    })
+}
+
+/// The end of the last hour that is over.
+pub(super) fn last_full_hour_ms() -> i64 {
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    now_ms - now_ms.rem_euclid(HOUR_MS)
+}
+
+fn print_instructions(args: &Simulate, api: &str, downloads: &str, truth: &chatvault::simulator::Truth) {
+    let keys = Credentials::default();
+    println!(
+        "simulating account {}: {} in {} ({} with revisions)",
+        args.account,
+        counted(truth.conversations, "conversation"),
+        counted(truth.files, "file"),
+        counted(truth.conversation_records, "record"),
+    );
+    println!("make a vault for it in another terminal:");
+    println!();
+    println!("  chatvault init demo-vault --account {}", args.account);
+    println!("  cat >> demo-vault/vault.toml <<'END'");
+    println!("  [endpoints]");
+    println!("  csds = \"{api}\"");
+    println!("  data_access = \"{api}\"");
+    println!("  data_access_files = \"{downloads}\"");
+    println!("  END");
+    println!("  export CHATVAULT_APP_KEY={} CHATVAULT_APP_SECRET={}", keys.app_key, keys.app_secret);
+    println!("  export CHATVAULT_ACCESS_TOKEN={}", keys.access_token);
+    println!("  export CHATVAULT_ACCESS_TOKEN_SECRET={}", keys.access_token_secret);
+    println!("  chatvault --vault demo-vault sync");
+    println!();
+    println!("Ctrl-C ends the simulation.");
+}

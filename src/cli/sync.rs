@@ -1,0 +1,142 @@
+//! `sync`: everything new from LivePerson into the archive, then into the index.
+
+use super::args::Sync;
+use super::exit::{Exit, Failure};
+use super::output::{Output, bytes, counted, number};
+use super::progress::Progress;
+use super::{import, open_for_writing, runtime, settings};
+use chatvault::acquire::{AcquireSettings, Cancel};
+use chatvault::archive::Archive;
+use chatvault::pipeline::{self, RunOptions, SyncReport};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Instant;
+
+pub(crate) fn run(args: &Sync, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    let mut settings = settings::Settings::of_vault(vault)?;
+    if let Some(start) = &args.start {
+        settings.start = settings::duration(start)?;
+    }
+    settings.connections = args.connections.unwrap_or(settings.connections);
+    settings.requests_per_second = args.requests_per_second.unwrap_or(settings.requests_per_second);
+    let archive = open_for_writing(vault)?;
+    check_same_account(&settings.account_id, &archive)?;
+    let acquire = settings.acquire()?;
+    let runtime = runtime()?;
+    let started = Instant::now();
+    let report = run_with(&runtime, &acquire, &archive, output)?;
+    print(&report, started.elapsed().as_secs_f64(), output)?;
+    Ok(exit_of(report, output))
+}
+
+/// A vault holds one account; settings that name another would mix two.
+pub(super) fn check_same_account(configured: &str, archive: &Archive) -> Result<(), Failure> {
+    if configured == archive.account_id() {
+        return Ok(());
+    }
+    let message = format!(
+        "vault.toml names account {configured}, but this vault was made for account {}",
+        archive.account_id()
+    );
+    Err(Failure::usage(message).hint("make another vault for the other account with `chatvault init`"))
+}
+
+/// Runs a sync that Ctrl-C ends cleanly.
+pub(super) fn run_with(
+    runtime: &tokio::runtime::Runtime,
+    settings: &AcquireSettings,
+    archive: &Archive,
+    output: &Output,
+) -> Result<SyncReport, Failure> {
+    let (handle, cancel) = Cancel::pair();
+    let interrupt = runtime.spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            handle.cancel();
+        }
+        // A second Ctrl-C does not wait.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    });
+    let progress = Progress::new(output, "sync");
+    let watcher = |step| progress.step(step);
+    let report =
+        pipeline::sync(runtime, settings, archive, RunOptions::default(), progress.sink(), &watcher, cancel);
+    progress.done();
+    interrupt.abort();
+    Ok(report?)
+}
+
+fn exit_of(report: SyncReport, output: &Output) -> Exit {
+    let is_complete = report.acquired.is_complete();
+    if report.acquired.interrupted {
+        return Exit::Interrupted;
+    }
+    if let Some(stopped) = report.acquired.stopped {
+        let failure = Failure::from(stopped);
+        if !output.for_machines() {
+            output.failure(&failure);
+        }
+        return failure.exit;
+    }
+    if !is_complete || report.indexed.failures() > 0 { Exit::SomeFailed } else { Exit::Complete }
+}
+
+pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Result<(), Failure> {
+    if output.for_machines() {
+        return output.document(to_json(report, elapsed_s), "sync");
+    }
+    for (name, stream) in &report.acquired.streams {
+        if stream.skipped {
+            output.note(&format!("{name}: not enabled for these keys; skipped"));
+            continue;
+        }
+        println!(
+            "{name}: {} listed, {} downloaded ({}), {} already here, {} failed",
+            counted(stream.listed, "file"),
+            number(stream.downloaded),
+            bytes(stream.bytes),
+            number(stream.already),
+            number(stream.failed + stream.refused),
+        );
+        for problem in &stream.problems {
+            let kind = serde_json::to_value(problem.kind).ok();
+            let kind = kind.as_ref().and_then(Value::as_str).unwrap_or("problem");
+            let name = super::output::printable(&problem.name);
+            let name: String = name.chars().take(100).collect();
+            println!("  {kind}: {name}: {}", super::output::printable(&problem.reason));
+        }
+    }
+    import::print_index(&report.indexed, output);
+    let verdict = match (&report.acquired.interrupted, &report.acquired.stopped) {
+        (true, _) => "interrupted; what was archived is safe, run `chatvault sync` again to go on",
+        (_, Some(_)) => "stopped early; what was archived is safe",
+        _ if !report.acquired.is_complete() || report.indexed.failures() > 0 => {
+            "finished, but some items failed; run `chatvault sync` again to fetch them anew"
+        }
+        _ => "complete",
+    };
+    println!("{verdict} ({elapsed_s:.1} s)");
+    Ok(())
+}
+
+fn to_json(report: &SyncReport, elapsed_s: f64) -> Value {
+    let mut streams = serde_json::Map::new();
+    for (name, stream) in &report.acquired.streams {
+        let mut value = serde_json::to_value(stream).unwrap_or_default();
+        if let Some(object) = value.as_object_mut() {
+            // Decoding counts over the run: there is one decoded stream so far.
+            object.insert("records".into(), json!(report.indexed.records));
+            object.insert("conversations".into(), json!(report.indexed.conversations));
+        }
+        streams.insert(name.clone(), value);
+    }
+    json!({
+        "streams": streams,
+        "index": report.indexed,
+        "requests": report.acquired.requests,
+        "interrupted": report.acquired.interrupted,
+        "stopped": report.acquired.stopped.as_ref().map(ToString::to_string),
+        "elapsed_s": elapsed_s,
+    })
+}

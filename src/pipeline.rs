@@ -1,0 +1,175 @@
+//! The wiring: how stages are put together into sync, import and reindexing. Each run is one readable function.
+//!
+//! * Takes: an archive open for writing, settings, a callback for progress.
+//! * Gives: files in the archive, conversations in the index, and a report of both.
+//! * Promises: the archive comes first; an index that failed or fell behind is brought up from the archive next time.
+//! * Never: indexes a byte that is not published, or keeps more in memory than its bounded queues.
+//! * Start reading at: [`sync`], [`import`], [`bring_up`].
+
+mod importing;
+mod indexing;
+
+pub use importing::{ImportProblem, ImportReport, ImportedKind};
+pub use indexing::{FileProblems, IndexReport, RunOptions};
+
+use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};
+use crate::archive::{Archive, ArchiveError, ArchivedFile};
+use crate::index::{IndexError, Reader, Writer};
+use indexing::IndexRun;
+use std::path::{Path, PathBuf};
+
+/// Progress of a run, for a display. Called from several threads.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A number of files is ahead.
+    Ahead {
+        /// Files.
+        files: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// A file went into the archive, or was there already.
+    Archived {
+        /// Size, bytes.
+        bytes: u64,
+    },
+    /// A file went into the index.
+    Indexed {
+        /// Size on disk, bytes.
+        bytes: u64,
+        /// Conversation records in it.
+        conversations: u64,
+    },
+    /// The index is being written out.
+    Committing,
+}
+
+/// Receives progress.
+pub type Watcher<'w> = &'w (dyn Fn(Step) + Sync);
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The archive refuses.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The index refuses. The archive is whole; the index can be brought up later.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// LivePerson cannot be asked.
+    #[error(transparent)]
+    Acquire(#[from] AcquireError),
+}
+
+/// Folder of the index of a vault.
+pub fn index_home(vault: &Path) -> PathBuf {
+    vault.join("index")
+}
+
+/// What a sync did.
+#[derive(Debug, Default)]
+pub struct SyncReport {
+    /// Archive side.
+    pub acquired: AcquireReport,
+    /// Index side.
+    pub indexed: IndexReport,
+}
+
+/// LivePerson → archive → index. Files are indexed while others are still being downloaded.
+///
+/// # Errors
+/// What kept the run from beginning, and a failing archive or index; everything else is in the report.
+pub fn sync(
+    runtime: &tokio::runtime::Runtime,
+    settings: &AcquireSettings,
+    archive: &Archive,
+    options: RunOptions,
+    acquire_progress: ProgressSink,
+    watcher: Watcher<'_>,
+    cancel: Cancel,
+) -> Result<SyncReport, RunError> {
+    let mut run = IndexRun::start(archive, options, watcher)?;
+    // What an earlier run archived but did not index goes first: it is on disk already.
+    run.catch_up()?;
+
+    let (published, mut arriving) = tokio::sync::mpsc::channel::<ArchivedFile>(64);
+    let acquired = std::thread::scope(|scope| {
+        let indexing = scope.spawn(|| {
+            let files = std::iter::from_fn(|| arriving.blocking_recv());
+            run.index_stream(files)
+        });
+        let acquired = runtime.block_on(acquire::sync(settings, archive.clone(), acquire_progress, published, cancel));
+        let indexed = indexing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (acquired, indexed)
+    });
+    let (acquired, indexed) = acquired;
+    // An index that cannot be written must not hide what the archive has to say.
+    let acquired = acquired?;
+    indexed?;
+    run.catch_up()?;
+    Ok(SyncReport { acquired, indexed: run.finish()? })
+}
+
+/// Files and folders already on disk → archive → index.
+///
+/// # Errors
+/// A failing archive or index. A file that cannot be taken is in the report, and stops no other.
+pub fn import(
+    archive: &Archive,
+    paths: &[PathBuf],
+    options: RunOptions,
+    watcher: Watcher<'_>,
+) -> Result<(ImportReport, IndexReport), RunError> {
+    let found = importing::find(paths);
+    watcher(Step::Ahead { files: found.files.len() as u64, bytes: found.bytes() });
+    let mut run = IndexRun::start(archive, options, watcher)?;
+    run.catch_up()?;
+    let report = importing::import_all(archive, found, &mut run, watcher)?;
+    Ok((report, run.finish()?))
+}
+
+/// Archive → index: everything that the index does not hold yet.
+///
+/// # Errors
+/// A failing archive or index.
+pub fn bring_up(archive: &Archive, options: RunOptions, watcher: Watcher<'_>) -> Result<IndexReport, RunError> {
+    let mut run = IndexRun::start(archive, options, watcher)?;
+    run.catch_up()?;
+    Ok(run.finish()?)
+}
+
+/// Archive → a new index, made aside and put in the place of the old one when it is complete.
+///
+/// # Errors
+/// A failing archive or index. The old index stays in use then.
+pub fn rebuild(archive: &Archive, options: RunOptions, watcher: Watcher<'_>) -> Result<IndexReport, RunError> {
+    let writer = Writer::rebuild(&index_home(archive.root()), options.writer)?;
+    let mut run = IndexRun::with_writer(archive, writer, options, watcher);
+    run.catch_up()?;
+    Ok(run.finish()?)
+}
+
+/// How far the index covers the archive, counted on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Conversation records that decoding found in the archive's files.
+    pub archived_records: u64,
+    /// Conversation records that the index's documents account for.
+    pub indexed_records: u64,
+    /// Files that the index has not seen yet.
+    pub files_behind: u64,
+    /// Both counts agree and no file is behind.
+    pub complete: bool,
+}
+
+/// Counts both sides.
+///
+/// # Errors
+/// A failing archive or index.
+pub fn coverage(archive: &Archive, reader: &Reader) -> Result<Coverage, RunError> {
+    let archived_records = archive.contents_total()?.conversations;
+    let indexed_records = reader.record_count()?;
+    let files_behind = archive.last_sequence()?.saturating_sub(reader.checkpoint().sequence);
+    let complete = files_behind == 0 && archived_records == indexed_records && reader.checkpoint().merged;
+    Ok(Coverage { archived_records, indexed_records, files_behind, complete })
+}

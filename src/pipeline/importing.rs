@@ -1,0 +1,282 @@
+//! Files already on disk → archive: which ones, under what name, and what becomes of those that cannot be taken.
+//!
+//! Content decides what a file is; its name only says which hour it covers. Links are not followed: an archive must not
+//! take in what somebody else pointed it at.
+
+use super::indexing::IndexRun;
+use super::{RunError, Step, Watcher};
+use crate::archive::{Archive, ArchiveError, Arrival, Provenance, Published, Window};
+use crate::decode::{Container, container_of};
+use flate2::bufread::MultiGzDecoder;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// What became of the paths that were named.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ImportReport {
+    /// Files taken into the archive.
+    pub imported: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that the archive holds already, byte for byte.
+    pub already: u64,
+    /// Files kept beside an earlier version of the same name.
+    pub new_versions: u64,
+    /// Files that are no LivePerson data; they were left alone.
+    pub skipped: Vec<ImportProblem>,
+    /// Files that should have been taken and could not be.
+    pub failed: Vec<ImportProblem>,
+}
+
+/// A file that was not taken, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImportProblem {
+    /// Path as given or found.
+    pub path: String,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+/// What kind of LivePerson data a file holds, by its first record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportedKind {
+    /// A Data Access file; the stream it belongs to.
+    DataAccess(&'static str),
+    /// LivePerson data whose kind cannot be seen without a key or a full parse.
+    Unknown,
+}
+
+pub(super) struct Found {
+    pub(super) files: Vec<(PathBuf, u64)>,
+    pub(super) failed: Vec<ImportProblem>,
+    skipped: Vec<ImportProblem>,
+}
+
+impl Found {
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+fn problem(path: &Path, reason: impl Into<String>) -> ImportProblem {
+    ImportProblem { path: path.display().to_string(), reason: reason.into() }
+}
+
+/// All regular files under the paths, in order of their names.
+pub(super) fn find(paths: &[PathBuf]) -> Found {
+    let mut found = Found { files: Vec::new(), failed: Vec::new(), skipped: Vec::new() };
+    let mut ahead: Vec<PathBuf> = paths.iter().rev().cloned().collect();
+    while let Some(path) = ahead.pop() {
+        match fs::symlink_metadata(&path) {
+            Err(error) => found.failed.push(problem(&path, error.to_string())),
+            Ok(metadata) if metadata.is_symlink() => {
+                found.skipped.push(problem(&path, "a symbolic link; name the file itself to import it"));
+            }
+            Ok(metadata) if metadata.is_dir() => match fs::read_dir(&path) {
+                Ok(entries) => {
+                    let mut inside: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+                    // A stack: the first comes last.
+                    inside.sort_by(|a, b| b.cmp(a));
+                    ahead.extend(inside);
+                }
+                Err(error) => found.failed.push(problem(&path, error.to_string())),
+            },
+            Ok(metadata) if metadata.is_file() => found.files.push((path, metadata.len())),
+            Ok(_) => found.skipped.push(problem(&path, "neither a file nor a folder")),
+        }
+    }
+    found
+}
+
+/// What one file came to.
+enum Outcome {
+    Taken(Published),
+    Skipped(ImportProblem),
+    Failed(ImportProblem),
+}
+
+/// Takes the files in and indexes each as soon as it is published, on all cores, in rounds.
+pub(super) fn import_all(
+    archive: &Archive,
+    found: Found,
+    run: &mut IndexRun<'_>,
+    watcher: Watcher<'_>,
+) -> Result<ImportReport, RunError> {
+    let mut report = ImportReport { failed: found.failed, skipped: found.skipped, ..ImportReport::default() };
+    for round in rounds(&found.files) {
+        let outcomes: Vec<(Outcome, Option<_>)> = round
+            .par_iter()
+            .with_max_len(1)
+            .map(|(path, bytes)| -> Result<_, RunError> {
+                let outcome = import_file(archive, path)?;
+                watcher(Step::Archived { bytes: *bytes });
+                let indexed = match &outcome {
+                    Outcome::Taken(Published::New(file) | Published::NewVersion(file)) => {
+                        Some(run.index_one(file.clone())?)
+                    }
+                    _ => None,
+                };
+                Ok((outcome, indexed))
+            })
+            .collect::<Result<_, _>>()?;
+        let mut indexed = Vec::new();
+        for (outcome, file) in outcomes {
+            indexed.extend(file);
+            match outcome {
+                Outcome::Taken(Published::Already(_)) => report.already += 1,
+                Outcome::Taken(published) => {
+                    report.imported += 1;
+                    report.bytes += published.file().size_bytes;
+                    report.new_versions += u64::from(matches!(published, Published::NewVersion(_)));
+                }
+                Outcome::Skipped(problem) => report.skipped.push(problem),
+                Outcome::Failed(problem) => report.failed.push(problem),
+            }
+        }
+        run.absorb(indexed)?;
+        run.commit()?;
+    }
+    Ok(report)
+}
+
+/// Bytes of files after which an import commits.
+const ROUND_BYTES: u64 = 1 << 30;
+
+fn rounds(files: &[(PathBuf, u64)]) -> Vec<&[(PathBuf, u64)]> {
+    let mut rounds = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, (_, size)) in files.iter().enumerate() {
+        bytes += size;
+        if bytes >= ROUND_BYTES {
+            rounds.push(&files[start..=at]);
+            (start, bytes) = (at + 1, 0);
+        }
+    }
+    if start < files.len() {
+        rounds.push(&files[start..]);
+    }
+    rounds
+}
+
+fn import_file(archive: &Archive, path: &Path) -> Result<Outcome, RunError> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return Ok(Outcome::Failed(problem(path, "its name is not valid UTF-8; rename it to import it")));
+    };
+    let kind = match File::open(path).and_then(recognise) {
+        Ok(Some(kind)) => kind,
+        Ok(None) => return Ok(Outcome::Skipped(problem(path, "it holds no LivePerson records"))),
+        Err(error) => return Ok(Outcome::Failed(problem(path, error.to_string()))),
+    };
+    let (named_stream, window) = stream_and_window(name);
+    let stream = match kind {
+        ImportedKind::DataAccess(stream) => stream,
+        ImportedKind::Unknown => named_stream.unwrap_or("imported"),
+    };
+    let provenance = Provenance {
+        origin: format!("import:{}", path.display()),
+        program: concat!("chatvault ", env!("CARGO_PKG_VERSION")).into(),
+        ..Provenance::default()
+    };
+    let arrival = Arrival { window, expected_bytes: None, provenance };
+    match archive.import_copy(stream, name, path, arrival) {
+        Ok(published) => Ok(Outcome::Taken(published)),
+        // One bad file stops no other; a disk that is full or a ledger that fails stops them all.
+        Err(
+            error @ (ArchiveError::Damaged { .. } | ArchiveError::UnsafeName { .. } | ArchiveError::BadWindow { .. }),
+        ) => Ok(Outcome::Failed(problem(path, error.to_string()))),
+        Err(ArchiveError::Io { path: at, source }) if at == path => {
+            Ok(Outcome::Failed(problem(path, source.to_string())))
+        }
+        Err(ArchiveError::PermissionDenied { path: at }) if at == path => {
+            Ok(Outcome::Failed(problem(path, "permission denied")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Bytes of unpacked text in which a record must show itself.
+const LOOK_AHEAD: u64 = 64 * 1024;
+
+/// Whether a file holds LivePerson data, by its content. `None`: it does not. Damaged and encrypted files count as data:
+/// they must be kept and reported, not passed over.
+fn recognise(file: File) -> std::io::Result<Option<ImportedKind>> {
+    let mut reader = BufReader::with_capacity(16 * 1024, file);
+    let start = reader.fill_buf()?;
+    if start.is_empty() {
+        return Ok(Some(ImportedKind::Unknown));
+    }
+    let mut text = Vec::new();
+    match container_of(start) {
+        Container::Zip | Container::OpenPgp => return Ok(Some(ImportedKind::Unknown)),
+        Container::Gzip => {
+            // A damaged file is taken in as far as it can be read: the archive's own check decides.
+            if MultiGzDecoder::new(reader).take(LOOK_AHEAD).read_to_end(&mut text).is_err() && text.is_empty() {
+                return Ok(Some(ImportedKind::Unknown));
+            }
+        }
+        Container::AvroContainer | Container::Plain => {
+            reader.take(LOOK_AHEAD).read_to_end(&mut text)?;
+        }
+    }
+    Ok(kind_of(&text))
+}
+
+fn kind_of(text: &[u8]) -> Option<ImportedKind> {
+    let holds = |needle: &str| memchr::memmem::find(text, needle.as_bytes()).is_some();
+    if holds("-----BEGIN PGP MESSAGE") {
+        return Some(ImportedKind::Unknown);
+    }
+    if !holds("recordCollection") && !holds("com.liveperson.dataaccess") {
+        return None;
+    }
+    let streams = [
+        ("EngagementData", "data-access/engagement"),
+        ("AgentActivityData", "data-access/agent-activity"),
+        ("SurveyData", "data-access/survey"),
+        ("WebSession", "data-access/web-session"),
+    ];
+    Some(streams.iter().find(|(name, _)| holds(name)).map_or(ImportedKind::Unknown, |(_, s)| ImportedKind::DataAccess(s)))
+}
+
+/// Reads `<Prefix>.<startMillis>.<endMillis>.part-…`; other names say nothing.
+fn stream_and_window(name: &str) -> (Option<&'static str>, Option<Window>) {
+    let mut parts = name.split('.');
+    let stream = match parts.next() {
+        Some("Engagement") => "data-access/engagement",
+        Some("Agent") => "data-access/agent-activity",
+        Some("WebSession") => "data-access/web-session",
+        Some("Survey") => "data-access/survey",
+        _ => return (None, None),
+    };
+    let mut instant = || parts.next().filter(|text| text.len() == 13).and_then(|text| text.parse::<i64>().ok());
+    let window = match (instant(), instant()) {
+        (Some(start_ms), Some(end_ms)) if start_ms < end_ms => Some(Window { start_ms, end_ms }),
+        _ => None,
+    };
+    (Some(stream), window)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_the_window_and_nothing_else() {
+        let name = "Engagement.1467853200000.1467856800000.part-00000-0.gz";
+        let window = Window { start_ms: 1_467_853_200_000, end_ms: 1_467_856_800_000 };
+        assert_eq!(stream_and_window(name), (Some("data-access/engagement"), Some(window)));
+        assert_eq!(stream_and_window("Engagement.2.1.gz"), (Some("data-access/engagement"), None));
+        assert_eq!(stream_and_window("notes.json"), (None, None));
+    }
+
+    #[test]
+    fn content_tells_the_kind() {
+        let engagement = br#"{"recordCollection":[{"body":{"com.liveperson.dataaccess.EngagementData":{}}}]}"#;
+        assert_eq!(kind_of(engagement), Some(ImportedKind::DataAccess("data-access/engagement")));
+        assert_eq!(kind_of(br#"{"name":"package.json"}"#), None);
+        assert_eq!(kind_of(b"-----BEGIN PGP MESSAGE-----"), Some(ImportedKind::Unknown));
+    }
+}
