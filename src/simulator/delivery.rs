@@ -20,8 +20,6 @@ use super::calendar::FileSpec;
 use super::script::Fault;
 use super::world::World;
 
-/// Files up to so many records (some 60 MB of JSON) are made in memory.
-const RECORDS_IN_MEMORY: u64 = 8_000;
 /// Bytes of compressed files kept for repeated downloads.
 const CACHED_BYTES: usize = 48 * 1024 * 1024;
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -53,21 +51,30 @@ impl FileCache {
     }
 }
 
+/// How files are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Making {
+    /// Level of compression, 0 to 9.
+    pub(super) gzip_level: u32,
+    /// Files with more records are streamed.
+    pub(super) records_in_memory: u64,
+}
+
 /// Answers a download.
 pub(super) async fn file(
     world: &Arc<World>,
     cache: &FileCache,
     file: FileSpec,
-    gzip_level: u32,
+    making: Making,
     faults: &[Fault],
 ) -> Response {
     let options = BodyOptions {
-        gzip_level,
+        gzip_level: making.gzip_level,
         broken_record: faults.contains(&Fault::BrokenRecord),
         cut_json: faults.contains(&Fault::TruncatedJson),
     };
     let damaged = faults.iter().any(damages_bytes);
-    if !damaged && world.conversation_records_in(&file) > RECORDS_IN_MEMORY {
+    if !damaged && world.conversation_records_in(&file) > making.records_in_memory {
         return streamed(Arc::clone(world), file, options);
     }
     let bytes = match cache.find(&file, options) {

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::answer;
 use super::calendar::FileSpec;
-use super::delivery::{FileCache, file, whole};
+use super::delivery::{FileCache, Making, file, whole};
 use super::oauth::{SignedRequest, Verifier, percent_decode};
 use super::script::{Appears, Fault, RequestKind, Stage};
 use super::server::{ClockCell, Counters, wall_ms};
@@ -53,7 +53,7 @@ pub(super) struct Shared {
     pub(super) recent: Mutex<VecDeque<Instant>>,
     pub(super) rate_limit_per_second: Option<u32>,
     pub(super) job_delay_ms: i64,
-    pub(super) gzip_level: u32,
+    pub(super) making: Making,
 }
 
 /// What a path asks for.
@@ -261,7 +261,7 @@ impl Shared {
             false => self.world.file_named(name).filter(|file| self.exists(file)),
         };
         match found {
-            Some(spec) => file(&self.world, &self.cache, spec, self.gzip_level, faults).await,
+            Some(spec) => file(&self.world, &self.cache, spec, self.making, faults).await,
             None => self.error(404, "No such file"),
         }
     }

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::delivery::Making;
 use super::oauth::{Credentials, Verifier};
 use super::routes::{Door, Shared, answer};
 use super::script::{RequestKind, Script, Stage};
@@ -62,6 +63,8 @@ pub struct SimulatorConfig {
     pub job_delay_ms: i64,
     /// Level of compression of the files, 0 to 9.
     pub gzip_level: u32,
+    /// Files with more records are streamed without a length; the default is some 70 MB of JSON.
+    pub records_in_memory: u64,
 }
 
 impl Default for SimulatorConfig {
@@ -78,6 +81,7 @@ impl Default for SimulatorConfig {
             clock: Clock::default(),
             job_delay_ms: 300_000,
             gzip_level: 6,
+            records_in_memory: 8_000,
         }
     }
 }
@@ -202,7 +206,10 @@ pub async fn start(config: SimulatorConfig) -> Result<Simulator, SimulatorError>
         recent: Default::default(),
         rate_limit_per_second: config.rate_limit_per_second,
         job_delay_ms: config.job_delay_ms,
-        gzip_level: config.gzip_level,
+        making: Making {
+            gzip_level: config.gzip_level,
+            records_in_memory: config.records_in_memory,
+        },
         world,
     });
     let (stop, stopped) = watch::channel(false);

@@ -57,9 +57,7 @@ impl Writer {
             _ => 0,
         };
         for _ in 0..more {
-            if !WITHOUT_SPACES.contains(&self.language) {
-                out.push(b' ');
-            }
+            self.part_sentences(out);
             let follow = match part {
                 Part::Problem | Part::VisitorFiller => Part::VisitorFiller,
                 Part::Ask => Part::Ask,
@@ -70,6 +68,16 @@ impl Writer {
         if is_visitor(part) {
             self.humanise(start, out);
         }
+    }
+
+    /// Ends a sentence that has no mark of its own, and leaves a space.
+    fn part_sentences(&self, out: &mut Vec<u8>) {
+        let spaced = !WITHOUT_SPACES.contains(&self.language);
+        let last = out.last().copied().unwrap_or(b' ');
+        if spaced && last.is_ascii_alphanumeric() {
+            out.push(b'.');
+        }
+        out.extend_from_slice(if spaced { b" " } else { b"" });
     }
 
     /// Appends an agent's line as HTML, with entities and attributes as a chat window sends it.
