@@ -1,1 +1,4 @@
 //! x
+
+/// Immutable raw files and the ledger that proves them complete and unchanged.
+pub mod archive;
