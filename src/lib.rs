@@ -2,3 +2,5 @@
 
 /// LivePerson → archive: everything new, once, and the only code that talks to LivePerson.
 pub mod acquire;
+/// A simulated LivePerson account over loopback HTTP: an independent witness for tests and demos.
+pub mod simulator;

@@ -1,0 +1,335 @@
+//! Finds out what a request asks for, checks it and chooses the answer.
+//!
+//! Order of the checks: rate limit, script, method, signature, account, parameters. The Domain API
+//! needs no signature; everything else does.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::Response;
+use serde_json::Value;
+
+use super::answer;
+use super::calendar::FileSpec;
+use super::delivery::{FileCache, Making, file, whole};
+use super::oauth::{SignedRequest, Verifier, percent_decode};
+use super::script::{Appears, Fault, RequestKind, Stage};
+use super::server::{ClockCell, Counters, wall_ms};
+use super::world::World;
+
+/// Age at which files are deleted.
+pub const RETENTION_MS: i64 = 30 * 24 * 3_600_000;
+const SECOND: Duration = Duration::from_secs(1);
+const JSON: &str = "application/json";
+const PAGE: &[u8] = b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body><h1>We will be back soon</h1></body></html>";
+const XML: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?><dataAccessFiles id=\"0\"/>";
+
+/// Which port a request came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    Api,
+    Download,
+}
+
+/// Everything the answers need.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) world: Arc<World>,
+    pub(super) api_host: String,
+    pub(super) download_origin: String,
+    pub(super) downloads_at_api: bool,
+    pub(super) evil_names: Vec<String>,
+    pub(super) stage: Stage,
+    pub(super) verifier: Mutex<Verifier>,
+    pub(super) clock: ClockCell,
+    pub(super) counters: Counters,
+    pub(super) cache: FileCache,
+    pub(super) recent: Mutex<VecDeque<Instant>>,
+    pub(super) rate_limit_per_second: Option<u32>,
+    pub(super) job_delay_ms: i64,
+    pub(super) making: Making,
+}
+
+/// What a path asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Wish {
+    Service(Option<String>),
+    Base,
+    Schema,
+    Listing,
+    File(String),
+}
+
+impl Wish {
+    fn kind(&self) -> RequestKind {
+        match self {
+            Self::Service(_) => RequestKind::Domain,
+            Self::Base | Self::Schema => RequestKind::Resource,
+            Self::Listing => RequestKind::Listing,
+            Self::File(_) => RequestKind::Download,
+        }
+    }
+}
+
+/// Answers one request.
+pub(super) async fn answer(shared: &Shared, door: Door, request: Request) -> Response {
+    let uri = request.uri().clone();
+    let Some((account, wish)) = wish(uri.path()) else {
+        shared.counters.unknown.fetch_add(1, Ordering::Relaxed);
+        return shared.error(404, "Not found");
+    };
+    shared.counters.count(wish.kind());
+    if shared.too_fast() {
+        return shared.error(429, "Too many requests");
+    }
+    let name = if let Wish::File(name) = &wish {
+        name
+    } else {
+        ""
+    };
+    let faults = shared.stage.faults(wish.kind(), name);
+    if let Some(response) = shared.early_fault(&faults).await {
+        return response;
+    }
+    if request.method() != Method::GET {
+        return shared.error(405, "Only GET is allowed");
+    }
+    let query = uri.query().unwrap_or("");
+    if let Wish::Service(service) = &wish {
+        return shared.domain(&account, service.as_deref(), query, &faults);
+    }
+    if let Err(message) = shared.check_signature(request.headers(), uri.path(), query) {
+        shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+        return shared.error(401, &message);
+    }
+    let own_account = &shared.world.config().account_id;
+    if account != *own_account {
+        return shared.error(403, "The API key does not belong to this account");
+    }
+    match wish {
+        Wish::Service(_) => shared.error(404, "Not found"),
+        Wish::Base => {
+            let base = answer::base_resource(own_account, &shared.download_origin);
+            json(StatusCode::OK, &base, &faults)
+        }
+        Wish::Schema => shared.schema(query, &faults),
+        Wish::Listing => shared.listing(query, &faults),
+        Wish::File(name) => shared.download(door, &name, &faults).await,
+    }
+}
+
+/// Account and wish of a path; none for an unknown one.
+fn wish(path: &str) -> Option<(String, Wish)> {
+    let decoded: Option<Vec<String>> = path.split('/').skip(1).map(percent_decode).collect();
+    let decoded = decoded?;
+    let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
+    let (account, wish) = match parts[..] {
+        [
+            "api",
+            "account",
+            account,
+            "service",
+            "baseURI.json" | "baseURI",
+        ] => (account, Wish::Service(None)),
+        [
+            "api",
+            "account",
+            account,
+            "service",
+            name,
+            "baseURI.json" | "baseURI",
+        ] => (account, Wish::Service(Some(name.to_owned()))),
+        ["data_access_le", "account", account, "le"] => (account, Wish::Base),
+        ["data_access_le", "account", account, "le", "schema"] => (account, Wish::Schema),
+        ["data_access_le", "account", account, "le", "engagement"] => (account, Wish::Listing),
+        [
+            "data_access_le",
+            "account",
+            account,
+            "le",
+            "engagement",
+            name,
+        ] => (account, Wish::File(name.to_owned())),
+        _ => return None,
+    };
+    Some((account.to_owned(), wish))
+}
+
+impl Shared {
+    fn error(&self, status: u16, message: &str) -> Response {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        json(
+            status,
+            &answer::error(status.as_u16(), message, self.clock.now_ms()),
+            &[],
+        )
+    }
+
+    fn too_fast(&self) -> bool {
+        let Some(limit) = self.rate_limit_per_second else {
+            return false;
+        };
+        let now = Instant::now();
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        while recent
+            .front()
+            .is_some_and(|&earlier| now.duration_since(earlier) >= SECOND)
+        {
+            recent.pop_front();
+        }
+        if recent.len() >= limit as usize {
+            return true;
+        }
+        recent.push_back(now);
+        false
+    }
+
+    /// Waits, and answers at once, if the script says so.
+    async fn early_fault(&self, faults: &[Fault]) -> Option<Response> {
+        for fault in faults {
+            match fault {
+                Fault::Delay(pause) => tokio::time::sleep(*pause).await,
+                Fault::Status(status) => {
+                    return Some(self.error(*status, "This answer was scripted"));
+                }
+                Fault::Html200 => {
+                    let page = Bytes::from_static(PAGE);
+                    return Some(whole(StatusCode::OK, "text/html; charset=utf-8", page, &[]));
+                }
+                Fault::Xml200 => {
+                    let xml = Bytes::from_static(XML);
+                    return Some(whole(StatusCode::OK, "application/xml", xml, &[]));
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn check_signature(&self, headers: &HeaderMap, path: &str, query: &str) -> Result<(), String> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let host = text(header::HOST).ok_or("no Host header")?;
+        let request = SignedRequest {
+            method: "GET",
+            origin: &format!("http://{host}"),
+            path,
+            query,
+            authorization: text(header::AUTHORIZATION),
+        };
+        let mut verifier = self.verifier.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = verifier.verify(request, wall_ms() / 1000);
+        verdict.map_err(|refusal| format!("Unauthorized: {refusal}"))
+    }
+
+    fn domain(&self, account: &str, name: Option<&str>, query: &str, faults: &[Fault]) -> Response {
+        if account != self.world.config().account_id {
+            return self.error(401, "Invalid account");
+        }
+        let host = &self.api_host;
+        let known = answer::SERVICES.into_iter();
+        let body = match name {
+            None => {
+                let wanted = parameter(query, "services");
+                let wanted: Option<Vec<&str>> =
+                    wanted.as_deref().map(|all| all.split(',').collect());
+                let chosen =
+                    known.filter(|known| wanted.as_ref().is_none_or(|all| all.contains(known)));
+                answer::services(chosen, account, host)
+            }
+            Some(name) if !known.clone().any(|known| known == name) => {
+                return self.error(404, "Unknown service");
+            }
+            Some(name) if faults.contains(&Fault::DomainList) => {
+                answer::services([name].into_iter(), account, host)
+            }
+            Some(name) => answer::service(name, account, host),
+        };
+        json(StatusCode::OK, &body, faults)
+    }
+
+    fn schema(&self, query: &str, faults: &[Fault]) -> Response {
+        match parameter(query, "schemaId").as_deref() {
+            Some(id @ ("latest" | "1.0.0.22" | "1.0.0.35")) => {
+                json(StatusCode::OK, &answer::schema(id), faults)
+            }
+            Some(_) => self.error(404, "Unknown schema"),
+            None => self.error(400, "schemaId is required"),
+        }
+    }
+
+    /// Files whose generating window **starts** within `startTime <= start < endTime`.
+    ///
+    /// The documentation leaves inclusion open; half open is our choice. When the conversations
+    /// happened plays no part.
+    fn listing(&self, query: &str, faults: &[Fault]) -> Response {
+        let time = |name| parameter(query, name).and_then(|value| value.parse::<i64>().ok());
+        let (Some(from_ms), Some(to_ms)) = (time("startTime"), time("endTime")) else {
+            return self.error(400, "startTime and endTime must be numbers of milliseconds");
+        };
+        if from_ms > to_ms {
+            return self.error(400, "startTime is after endTime");
+        }
+        let files = self.world.files_between(from_ms, to_ms);
+        let files: Vec<FileSpec> = files.filter(|file| self.exists(file)).collect();
+        self.counters
+            .listings_answered
+            .fetch_add(1, Ordering::Relaxed);
+        if files.is_empty() {
+            return self.error(404, "No Available Files");
+        }
+        let account = &self.world.config().account_id;
+        let listing = answer::listing(account, &self.download_origin, &files, faults);
+        json(StatusCode::OK, &listing, faults)
+    }
+
+    async fn download(&self, door: Door, name: &str, faults: &[Fault]) -> Response {
+        if door == Door::Api && !self.downloads_at_api {
+            return self.error(404, "Files are at the address the listing names");
+        }
+        let evil = self.evil_names.iter().any(|evil| evil == name);
+        let found = match evil {
+            true => self.world.files().next(),
+            false => self.world.file_named(name).filter(|file| self.exists(file)),
+        };
+        match found {
+            Some(spec) => file(&self.world, &self.cache, spec, self.making, faults).await,
+            None => self.error(404, "No such file"),
+        }
+    }
+
+    /// True when the file was generated already, is not late and has not expired.
+    fn exists(&self, file: &FileSpec) -> bool {
+        let age_ms = self.clock.now_ms() - file.end_ms - self.job_delay_ms;
+        let answered = self.counters.listings_answered.load(Ordering::Relaxed);
+        let name = file.name();
+        let mut late = self
+            .stage
+            .late
+            .iter()
+            .filter(|late| name.contains(&late.name_contains));
+        let awaited = late.any(|late| match late.appears {
+            Appears::AfterListings(count) => answered < count,
+            Appears::At(instant_ms) => self.clock.now_ms() < instant_ms,
+        });
+        (0..RETENTION_MS).contains(&age_ms) && !awaited
+    }
+}
+
+fn json(status: StatusCode, value: &Value, faults: &[Fault]) -> Response {
+    whole(status, JSON, Bytes::from(value.to_string()), faults)
+}
+
+/// A query parameter, decoded.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let value = pairs
+        .filter(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+        .next()?;
+    percent_decode(value)
+}
