@@ -177,10 +177,10 @@ mod tests {
 
     #[test]
     fn signs_the_example_of_oauth_core_appendix_a() {
-        let keys = keys("dpf43f3p2l4k5l03", "kd94hf93k423kf44", "nnch734d00sl2jdk", "pfkkdhi9sl3r4s00");
+        let keys = keys("dpf43f3p2l4k3l03", "kd94hf93k423kf44", "nnch734d00sl2jdk", "pfkkdhi9sl3r4s00");
         let url = Url::parse("http://photos.example.net/photos?file=vacation.jpg&size=original").unwrap();
         let oauth = [
-            ("oauth_consumer_key", "dpf43f3p2l4k5l03"),
+            ("oauth_consumer_key", "dpf43f3p2l4k3l03"),
             ("oauth_token", "nnch734d00sl2jdk"),
             ("oauth_signature_method", "HMAC-SHA1"),
             ("oauth_timestamp", "1191242096"),
@@ -190,7 +190,7 @@ mod tests {
         // Base string of appendix A.5.1.
         assert_eq!(
             base_string("GET", &url, &oauth),
-            "GET&http%3A%2F%2Fphotos.example.net%2Fphotos&file%3Dvacation.jpg%26oauth_consumer_key%3Ddpf43f3p2l4k5l03\
+            "GET&http%3A%2F%2Fphotos.example.net%2Fphotos&file%3Dvacation.jpg%26oauth_consumer_key%3Ddpf43f3p2l4k3l03\
              %26oauth_nonce%3Dkllo9940pd9333jh%26oauth_signature_method%3DHMAC-SHA1%26oauth_timestamp%3D1191242096\
              %26oauth_token%3Dnnch734d00sl2jdk%26oauth_version%3D1.0%26size%3Doriginal"
         );

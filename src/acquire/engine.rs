@@ -62,7 +62,7 @@ impl Stop {
             Stop::Trip { trip: Trip::Unauthorized, reason } => AcquireError::Unauthorized {
                 api: "Data Access API",
                 account: settings.account_id.clone(),
-                variables: OAuth1Keys::VARIABLES,
+                variables: &OAuth1Keys::VARIABLES,
                 said: reason,
                 hints: hints(settings, http.clock_offset_ms(), domain),
             },
@@ -184,7 +184,7 @@ impl Engine {
                 return Err(GivenUp::Failed { kind, reason, attempts: attempts.made() });
             };
             if kind == ProblemKind::RateLimited {
-                self.http.pace.hold(pause).await;
+                self.http.pace.hold(pause);
             }
             self.tell(AcquireEvent::Waiting { name: name.to_owned(), reason, pause, attempts: attempts.made() });
             if self.pause(pause).await.is_err() {

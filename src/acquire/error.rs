@@ -21,7 +21,7 @@ pub enum AcquireError {
         /// The account that was asked for.
         account: String,
         /// The environment variables to check.
-        variables: [&'static str; 4],
+        variables: &'static [&'static str],
         /// The server's words, shortened, without control characters and without any key; may be empty.
         said: String,
         /// What else is known about the cause: clock skew, unknown account, other region. One sentence each.
