@@ -1,0 +1,333 @@
+//! Is a container whole? Reads a body back from disk before it is published.
+//!
+//! The kind is found by magic bytes, never by name. gzip: every member is inflated, its CRC-32 and length compared,
+//! and nothing may follow the last one. zip: every entry is read and its CRC-32 compared. Anything else has no check
+//! sum of its own and passes. Memory is one buffer, whatever the size; what inflates beyond [`CheckLimits`] is
+//! refused as a decompression bomb.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+
+use flate2::bufread::MultiGzDecoder;
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// Bounds on what a container may inflate to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckLimits {
+    /// Inflated bytes per byte received. gzip cannot pass 1,032; chats are near 7.
+    pub max_ratio: u64,
+    /// The ratio is looked at only above this many inflated bytes: small files may be anything.
+    pub ratio_from_bytes: u64,
+    /// Inflated bytes of one file.
+    pub max_inflated_bytes: u64,
+}
+
+impl Default for CheckLimits {
+    fn default() -> CheckLimits {
+        CheckLimits { max_ratio: 1000, ratio_from_bytes: 64 << 20, max_inflated_bytes: 256 << 30 }
+    }
+}
+
+/// What a body turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// One or more gzip members.
+    Gzip,
+    /// A zip archive.
+    Zip,
+    /// No container that we know.
+    Plain,
+}
+
+impl Container {
+    /// The word used in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Container::Gzip => "gzip",
+            Container::Zip => "zip",
+            Container::Plain => "plain",
+        }
+    }
+}
+
+/// A whole body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// What it is.
+    pub container: Container,
+    /// Bytes after inflating all of it; the size itself for [`Container::Plain`].
+    pub inflated_bytes: u64,
+}
+
+/// Why a body cannot be published, or why it could not be read.
+#[derive(Debug)]
+pub enum CheckError {
+    /// The bytes are damaged: what is wrong, and where.
+    Damaged(String),
+    /// The disk could not be read.
+    Io(io::Error),
+}
+
+/// Checks the body in `file` (at its start, open for reading). `name` matters only for one trap: a web page that was
+/// served with status 200 under the name of a gzip file.
+///
+/// # Errors
+/// [`CheckError::Damaged`] for an empty body, a cut or corrupt container, trailing bytes, a bomb, a web page.
+pub fn check(file: File, name: &str, limits: &CheckLimits) -> Result<Whole, CheckError> {
+    let size_bytes = file.metadata().map_err(CheckError::Io)?.len();
+    if size_bytes == 0 {
+        return Err(CheckError::Damaged("empty body".into()));
+    }
+    let mut file = file;
+    let mut head = Vec::with_capacity(16);
+    (&mut file).take(16).read_to_end(&mut head).map_err(CheckError::Io)?;
+    file.rewind().map_err(CheckError::Io)?;
+
+    let mut meter = Meter { limits: *limits, received_bytes: size_bytes, inflated_bytes: 0 };
+    let container = container_of(&head);
+    match container {
+        Container::Gzip => check_gzip(file, &mut meter)?,
+        Container::Zip => check_zip(file, &mut meter)?,
+        Container::Plain if is_page_posing_as_gzip(&head, name) => {
+            return Err(CheckError::Damaged("a web page or XML text where the name promises gzip".into()));
+        }
+        Container::Plain => meter.inflated_bytes = size_bytes,
+    }
+    Ok(Whole { container, inflated_bytes: meter.inflated_bytes })
+}
+
+/// The kind of container that begins with `head` (at least 4 bytes, if the file has them).
+pub fn container_of(head: &[u8]) -> Container {
+    match head {
+        [0x1f, 0x8b, ..] => Container::Gzip,
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Container::Zip,
+        _ => Container::Plain,
+    }
+}
+
+/// Adds up inflated bytes and stops at the limits.
+struct Meter {
+    limits: CheckLimits,
+    received_bytes: u64,
+    inflated_bytes: u64,
+}
+
+impl Meter {
+    fn add(&mut self, bytes: usize) -> Result<(), CheckError> {
+        self.inflated_bytes += bytes as u64;
+        let CheckLimits { max_ratio, ratio_from_bytes, max_inflated_bytes } = self.limits;
+        if self.inflated_bytes > max_inflated_bytes {
+            return Err(CheckError::Damaged(format!("it inflates to more than {max_inflated_bytes} bytes")));
+        }
+        let allowed = self.received_bytes.saturating_mul(max_ratio);
+        if self.inflated_bytes > ratio_from_bytes && self.inflated_bytes > allowed {
+            return Err(CheckError::Damaged(format!("it inflates to more than {max_ratio} times its size")));
+        }
+        Ok(())
+    }
+}
+
+/// Counts what was read and remembers the disk's own errors, which must not pass for damage.
+struct Counted<R> {
+    inner: R,
+    read_bytes: u64,
+    disk_error: Option<io::Error>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.inner.read(buffer) {
+            Ok(count) => {
+                self.read_bytes += count as u64;
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let told = io::Error::from(error.kind());
+                self.disk_error = Some(error);
+                Err(told)
+            }
+        }
+    }
+}
+
+fn check_gzip(file: File, meter: &mut Meter) -> Result<(), CheckError> {
+    let counted = Counted { inner: file, read_bytes: 0, disk_error: None };
+    let mut decoder = MultiGzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, counted));
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        match decoder.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => meter.add(count)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let reader = decoder.get_mut();
+                if let Some(disk_error) = reader.get_mut().disk_error.take() {
+                    return Err(CheckError::Io(disk_error));
+                }
+                let at = reader.get_ref().read_bytes - reader.buffer().len() as u64;
+                return Err(CheckError::Damaged(gzip_damage(&error, at, meter.inflated_bytes)));
+            }
+        }
+    }
+}
+
+fn gzip_damage(error: &io::Error, at: u64, inflated_bytes: u64) -> String {
+    let after = format!("at byte {at}, after {inflated_bytes} good bytes of content");
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => format!("the gzip stream is cut {after}"),
+        _ => format!("the gzip stream is corrupt ({error}) {after}"),
+    }
+}
+
+fn check_zip(file: File, meter: &mut Meter) -> Result<(), CheckError> {
+    let mut archive = ZipArchive::new(BufReader::with_capacity(BUFFER_BYTES, file)).map_err(zip_error)?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    for index in 0..archive.len() {
+        // What is encrypted or packed in a way that we cannot read has no check; it is kept as it is.
+        let mut entry = match archive.by_index(index) {
+            Ok(entry) => entry,
+            Err(ZipError::UnsupportedArchive(_) | ZipError::CompressionMethodNotSupported(_)) => continue,
+            Err(error) => return Err(zip_error(error)),
+        };
+        loop {
+            match entry.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => meter.add(count)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(CheckError::Damaged(format!("zip entry {index} is corrupt ({error})")));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn zip_error(error: ZipError) -> CheckError {
+    match error {
+        ZipError::Io(error) if error.raw_os_error().is_some() => CheckError::Io(error),
+        error => CheckError::Damaged(format!("the zip archive is corrupt ({error})")),
+    }
+}
+
+fn is_page_posing_as_gzip(head: &[u8], name: &str) -> bool {
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    first == Some(&b'<') && name.to_ascii_lowercase().ends_with(".gz")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// `content` as one gzip member.
+    pub(in crate::archive) fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn outcome_within(body: &[u8], name: &str, limits: &CheckLimits) -> Result<Whole, String> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(body).unwrap();
+        file.rewind().unwrap();
+        check(file, name, limits).map_err(|error| match error {
+            CheckError::Damaged(reason) => reason,
+            CheckError::Io(error) => panic!("{error}"),
+        })
+    }
+
+    fn outcome(body: &[u8]) -> Result<Whole, String> {
+        outcome_within(body, "x.gz", &CheckLimits::default())
+    }
+
+    fn zipped() -> Vec<u8> {
+        let mut writer = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        for (name, text) in [("a.json", "{\"a\":1}"), ("b.json", "{\"b\":2}")] {
+            writer.start_file(name, stored).unwrap();
+            writer.write_all(text.as_bytes()).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn all_members_of_a_good_gzip_count() {
+        let body = [gzip(b"one\n"), gzip(b""), gzip(&[b'x'; 300_000])].concat();
+        assert_eq!(outcome(&body), Ok(Whole { container: Container::Gzip, inflated_bytes: 300_004 }));
+    }
+
+    #[test]
+    fn a_gzip_cut_anywhere_is_damaged() {
+        let body = [gzip(b"the first member"), gzip(b"the second member")].concat();
+        let border = gzip(b"the first member").len();
+        for cut in 2..body.len() {
+            let whole = outcome(&body[..cut]).is_ok();
+            assert_eq!(whole, cut == border, "cut at {cut} of {}", body.len());
+        }
+        assert!(outcome(&body[..body.len() - 1]).unwrap_err().contains("cut at byte"));
+    }
+
+    #[test]
+    fn a_wrong_checksum_or_length_is_damaged() {
+        let good = gzip(&b"some content, long enough to be deflated, to be deflated".repeat(50));
+        for from_end in 1..=8 {
+            let mut body = good.clone();
+            let place = body.len() - from_end;
+            body[place] ^= 1;
+            assert!(outcome(&body).unwrap_err().contains("corrupt"), "byte {from_end} from the end");
+        }
+    }
+
+    #[test]
+    fn bytes_after_the_last_member_are_damage() {
+        for trailing in [&b"x"[..], b"\0", &[0; 512], b"<html>", &[0x1f, 0x8b]] {
+            let body = [&gzip(b"content")[..], trailing].concat();
+            assert!(outcome(&body).is_err(), "{trailing:?}");
+        }
+    }
+
+    #[test]
+    fn bombs_are_refused_by_ratio_and_by_size() {
+        let body = gzip(&vec![0; 4 << 20]);
+        let limits = CheckLimits { max_ratio: 100, ratio_from_bytes: 1 << 20, max_inflated_bytes: 1 << 30 };
+        assert!(outcome_within(&body, "x.gz", &limits).unwrap_err().contains("100 times"));
+        let limits = CheckLimits { max_ratio: 10_000, max_inflated_bytes: 1 << 20, ..limits };
+        assert!(outcome_within(&body, "x.gz", &limits).unwrap_err().contains("1048576 bytes"));
+        assert!(outcome(&body).is_ok(), "small files may be anything");
+    }
+
+    #[test]
+    fn every_entry_of_a_zip_is_read() {
+        let good = zipped();
+        assert_eq!(outcome(&good), Ok(Whole { container: Container::Zip, inflated_bytes: 14 }));
+        let mut bad = good.clone();
+        let place = bad.windows(7).position(|bytes| bytes == b"{\"b\":2}").unwrap();
+        bad[place + 5] = b'3';
+        assert!(outcome(&bad).unwrap_err().contains("zip entry 1"));
+        assert!(outcome(&good[..good.len() / 2]).unwrap_err().contains("zip archive is corrupt"));
+    }
+
+    #[test]
+    fn other_bytes_pass_but_an_empty_body_or_a_web_page_does_not() {
+        assert_eq!(outcome(b"{}"), Ok(Whole { container: Container::Plain, inflated_bytes: 2 }));
+        assert!(outcome(b"x").is_ok());
+        assert_eq!(outcome(b""), Err("empty body".to_owned()));
+        assert!(outcome(b"\xef\xbb\xbf \n<!DOCTYPE html>").unwrap_err().contains("web page"));
+        assert!(outcome_within(b"<html>", "page.xml", &CheckLimits::default()).is_ok());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn random_bytes_never_panic(kind in 0..3_usize, noise in proptest::collection::vec(0..=255_u8, 0..200)) {
+            let head: &[u8] = [&b""[..], &[0x1f, 0x8b, 8], b"PK\x03\x04"][kind];
+            let _ = outcome(&[head, &noise].concat());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `vault.db`: its tables, its versions, and the ways to open it.
+//!
+//! A writer opens it in WAL mode with synchronous = FULL: a committed row survives a power cut, and readers read while
+//! it writes. A reader opens it read-only, also in a folder that cannot be written (a mounted evidence disk). The
+//! database appears whole or not at all: it is built under `tmp/` and renamed into place.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use serde_json::json;
+
+use super::chain::{self, EventKind};
+use super::error::ArchiveError;
+
+/// `PRAGMA application_id`: "CHVT", so that `file` and our own `open` tell a vault from any other SQLite database.
+pub const APPLICATION_ID: i64 = 0x4348_5654;
+/// `PRAGMA user_version`: the vault format that this program writes, and the newest that it reads.
+pub const FORMAT: i64 = 1;
+/// How long a connection waits for another one's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The tables of format 1. FORMAT.md explains each; a test keeps the two equal.
+pub const SCHEMA: &str = include_str!("schema.sql");
+
+/// Builds a new database at `path`, which must not exist: tables, meta rows, and the first event of the chain.
+pub(crate) fn build(path: &Path, account_id: &str, actor: &str, now_ms: i64) -> Result<(), ArchiveError> {
+    let failed = |source| ArchiveError::from_database(path, source);
+    let mut connection = Connection::open(path).map_err(failed)?;
+    let mut work = || -> rusqlite::Result<()> {
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(SCHEMA)?;
+        for (key, value) in [("account_id", account_id.to_owned()), ("created_ms", now_ms.to_string())] {
+            transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", params![key, value])?;
+        }
+        let payload = json!({ "account_id": account_id, "format": FORMAT });
+        chain::append(&transaction, now_ms, actor, EventKind::Created, &payload)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+        transaction.commit()
+    };
+    work().map_err(failed)?;
+    connection.close().map_err(|(_, source)| failed(source))
+}
+
+/// Opens the database of a writer that holds the vault's lock.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, ArchiveError> {
+    let failed = |source| ArchiveError::from_database(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    prepare(&connection).map_err(failed)?;
+    check_format(&connection, path)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    Ok(connection)
+}
+
+/// Opens the database for reading, while a writer works or not.
+///
+/// A database in WAL mode needs its `-shm` file even to be read. Where the folder cannot be written and no log is
+/// left over, nobody can be writing: the database is then read as immutable. A left-over log in such a folder is an
+/// error, because rows in it would be overlooked.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, ArchiveError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let plain = Connection::open_with_flags(path, flags).and_then(|connection| {
+        prepare(&connection)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    });
+    let connection = match plain {
+        Ok(connection) => connection,
+        Err(error) if needs_shared_memory(&error) && !has_log(path) => open_immutable(path)?,
+        Err(error) => return Err(ArchiveError::from_database(path, error)),
+    };
+    check_format(&connection, path)?;
+    Ok(connection)
+}
+
+/// Opens the database as a file that nobody can change: no lock, no log.
+fn open_immutable(path: &Path) -> Result<Connection, ArchiveError> {
+    let failed = |source| ArchiveError::from_database(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(immutable_uri(path), flags).map_err(failed)?;
+    prepare(&connection).map_err(failed)?;
+    Ok(connection)
+}
+
+fn immutable_uri(path: &Path) -> String {
+    let text = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let text = if cfg!(windows) { format!("/{}", text.replace('\\', "/")) } else { text };
+    format!("file:{text}?immutable=1")
+}
+
+fn needs_shared_memory(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|found| found.len() > 0)
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // A hostile vault.db must not run functions from its own schema.
+    connection.pragma_update(None, "trusted_schema", false)
+}
+
+fn check_format(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let failed = |source| ArchiveError::from_database(path, source);
+    if pragma("application_id").map_err(failed)? != APPLICATION_ID {
+        let folder = path.parent().unwrap_or(path).to_path_buf();
+        return Err(ArchiveError::NotAVault { path: folder });
+    }
+    let found = pragma("user_version").map_err(failed)?;
+    if found > FORMAT {
+        return Err(ArchiveError::NewerFormat { path: path.to_path_buf(), found, known: FORMAT });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a #1?% vault.db");
+        build(&path, "1", "test", 5).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn rows_of_the_chain_and_of_the_manifest_cannot_be_changed() {
+        let (_folder, path) = built();
+        let raw = Connection::open(&path).unwrap();
+        raw.execute_batch(
+            "INSERT INTO files VALUES (1, 's', 'n', 1, 'files/s/n', 'files/s/n', NULL, NULL, printf('%064d', 0), 1, 'plain', 1, 0, '{}', 1)",
+        )
+        .unwrap();
+        let zeros = "0".repeat(64);
+        for statement in [
+            "UPDATE events SET actor = 'x'".to_owned(),
+            "DELETE FROM events".to_owned(),
+            format!("INSERT OR REPLACE INTO events VALUES (1, 0, 'x', 'created', '{{}}', '{zeros}', '{zeros}')"),
+            format!("INSERT INTO events VALUES (3, 0, 'x', 'y', '{{}}', '{zeros}', 'a')"),
+            format!("INSERT INTO events VALUES (2, 0, 'x', 'y', '{{}}', '{zeros}', 'a')"),
+            "UPDATE files SET size_bytes = 2".to_owned(),
+            "DELETE FROM files".to_owned(),
+            "INSERT OR REPLACE INTO files SELECT * FROM files".to_owned(),
+        ] {
+            let error = raw.execute_batch(&statement).unwrap_err().to_string();
+            assert!(error.contains("append-only"), "{statement}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_or_newer_database_is_named_as_such() {
+        let (folder, path) = built();
+        let foreign = folder.path().join("foreign.db");
+        Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        assert!(matches!(open_reader(&foreign), Err(ArchiveError::NotAVault { .. })));
+        assert!(matches!(open_writer(&foreign), Err(ArchiveError::NotAVault { .. })));
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", FORMAT + 1).unwrap();
+        assert!(matches!(open_reader(&path), Err(ArchiveError::NewerFormat { found: 2, known: 1, .. })));
+    }
+
+    #[test]
+    fn an_immutable_reader_sees_the_rows_and_leaves_no_file_behind() {
+        let (folder, path) = built();
+        drop(open_writer(&path).unwrap());
+        let reader = open_immutable(&path).unwrap();
+        assert!(chain::walk(&reader).unwrap().ok);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_format_document_shows_the_schema_as_it_is() {
+        assert!(include_str!("FORMAT.md").contains(SCHEMA.trim_end()), "copy schema.sql into FORMAT.md");
+    }
+}
