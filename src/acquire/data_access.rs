@@ -254,5 +254,6 @@ fn unexpected(reason: &str) -> AnswerProblem {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 #[path = "data_access_tests.rs"]
 mod tests;

@@ -103,6 +103,7 @@ fn read_services(body: &[u8]) -> Option<BTreeMap<String, String>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

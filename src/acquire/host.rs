@@ -117,6 +117,7 @@ fn shown_host(url: &Url) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

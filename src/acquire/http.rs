@@ -306,5 +306,6 @@ fn install_crypto() {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 #[path = "http_tests.rs"]
 mod tests;

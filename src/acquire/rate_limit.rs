@@ -71,6 +71,7 @@ impl Pace {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use futures_util::FutureExt as _;
 

@@ -240,6 +240,7 @@ pub(super) fn is_server_failure(kind: ProblemKind) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -148,6 +148,7 @@ impl AcquireSettings {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::auth::Secret;
     use super::*;
