@@ -247,6 +247,7 @@ fn write_canonical(value: &Value, text: &mut String) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 

@@ -221,6 +221,7 @@ fn is_page_posing_as_gzip(head: &[u8], name: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 pub(super) mod tests {
     use std::io::Write;
 

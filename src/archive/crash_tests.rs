@@ -129,6 +129,22 @@ fn a_power_cut_at_any_operation_ends_golden() {
     }
 }
 
+/// A killed process leaves names that a later power cut may still take: whoever comes next must sync them anew.
+#[test]
+fn a_kill_then_a_rerun_then_a_power_cut_ends_golden() {
+    let (golden, operations) = golden();
+    for at in 1..=operations {
+        let disk = FaultyDisk::new(at, Fault::PowerCut);
+        let (folder, mut acknowledged, _) = disturbed(&disk);
+        disk.restart_after_kill();
+        let archive = Archive::open_for_writing(folder.path(), Arc::new(disk.clone()), clock()).unwrap();
+        sequence(&archive, &mut acknowledged).unwrap();
+        drop(archive);
+        disk.power_cut(Unsynced::Lost);
+        must_end_golden(folder.path(), &acknowledged, &golden, &format!("killed at {at} of {operations}"));
+    }
+}
+
 #[test]
 fn an_error_at_any_operation_ends_golden() {
     let (golden, operations) = golden();

@@ -190,6 +190,7 @@ fn kind_of(kind: fs::FileType) -> EntryKind {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

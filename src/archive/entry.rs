@@ -227,6 +227,7 @@ impl<'de> Deserialize<'de> for Sha256Hex {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

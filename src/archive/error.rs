@@ -6,8 +6,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::entry::Sha256Hex;
-
 /// Every error of the archive.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -93,8 +91,6 @@ pub enum ArchiveError {
         reason: String,
         /// Bytes received.
         size_bytes: u64,
-        /// SHA-256 of the bytes received.
-        sha256: Sha256Hex,
     },
     /// A draft whose writing failed was handed to `publish` all the same. Its temp file is gone.
     #[error("{stream}: {} was not stored: writing it failed half-way", shown(name))]
@@ -233,6 +229,7 @@ fn shown(name: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

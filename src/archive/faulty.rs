@@ -76,6 +76,12 @@ impl FaultyDisk {
         self.state.lock().unwrap().operations
     }
 
+    /// The process is gone, the machine lives: all works again, and what was not synced still is not.
+    pub(super) fn restart_after_kill(&self) {
+        let mut state = self.state.lock().unwrap();
+        (state.dead, state.fault_at) = (false, 0);
+    }
+
     /// Takes back what was not synced. To be called when nothing uses the disk any more.
     pub(super) fn power_cut(&self, unsynced: Unsynced) {
         let mut state = self.state.lock().unwrap();

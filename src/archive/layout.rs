@@ -209,6 +209,7 @@ fn is_windows_device(stem: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -51,6 +51,7 @@ fn field<T: std::str::FromStr>(text: &str, key: &str) -> Option<T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

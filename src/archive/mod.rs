@@ -1,10 +1,10 @@
 //! archive: immutable raw files and the ledger; the seam between online and offline.
 //!
 //! * Takes: bytes with a stream, a name and a provenance; listings; events.
-//! * Gives: [`ArchivedFile`]s in the order they were committed, their bytes, and the proof that nothing changed.
+//! * Gives: `ArchivedFile`s in the order they were committed, their bytes, and the proof that nothing changed.
 //! * Promises: a published file is whole, durable and never changes; a crash loses nothing published (FORMAT.md).
 //! * Never: looks inside a record, talks to a network, overwrites or deletes what it published.
-//! * Start reading at: [`Archive::publish`] in `ingest.rs`, then `FORMAT.md`.
+//! * Start reading at: `Archive::publish` in `ingest.rs`, then `FORMAT.md`.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -30,10 +30,13 @@ mod schema;
 pub mod verify;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod crash_tests;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod faulty;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use chain::{ChainReport, Event, EventKind};

@@ -99,7 +99,6 @@ impl Archive {
             quarantined_as: path,
             reason,
             size_bytes: body.size_bytes,
-            sha256: body.sha256,
         })
     }
 

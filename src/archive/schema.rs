@@ -124,6 +124,7 @@ fn check_format(connection: &Connection, path: &Path) -> Result<(), ArchiveError
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
