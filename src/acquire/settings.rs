@@ -1,0 +1,205 @@
+//! What a run needs to know, already resolved: no file and no environment is read here.
+//!
+//! [`AcquireSettings::new`] gives the defaults of the contract (section 2); the caller overwrites fields. What cannot
+//! work is named by [`AcquireSettings::check`] before the first request.
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::archive::Clock;
+
+use super::auth::OAuth1Keys;
+use super::data_access::{DataAccess, DataType, RETENTION};
+use super::domain::DEFAULT_BASE;
+use super::error::AcquireError;
+use super::host::{HostRule, is_loopback};
+use super::plan::ListingPlan;
+use super::retry::RetryPolicy;
+use super::source::shown;
+
+/// `[endpoints]` of `vault.toml`, as far as this module uses it.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoints {
+    /// `csds`: the Domain API itself.
+    pub csds: Option<Url>,
+    /// `data_access`: where listings are asked for, instead of the region's host.
+    pub data_access: Option<Url>,
+    /// `data_access_files`: further hosts (name and port) that listings may name for downloads. Hosts under
+    /// `liveperson.net` need no entry; the simulator's second host does.
+    pub data_access_files: Vec<Url>,
+}
+
+/// Whether a stream that the keys may not read is a failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StreamMode {
+    /// `on`: a refusal (403, 404) is reported as a failure.
+    On,
+    /// `auto`: a refusal means that the stream is not for these keys, and is skipped.
+    Auto,
+}
+
+/// One stream to acquire.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamChoice {
+    /// The data type.
+    pub data_type: DataType,
+    /// What a refusal means.
+    pub mode: StreamMode,
+}
+
+/// Everything a run is told. All durations are limits or waits of this run; nothing is read from elsewhere.
+#[derive(Clone, Debug)]
+pub struct AcquireSettings {
+    /// LivePerson account number: letters and digits.
+    pub account_id: String,
+    /// Scheme and host of the Data Access listings.
+    pub data_access: Url,
+    /// The Domain API; `None` leaves its look-up out.
+    pub domain_api: Option<Url>,
+    /// Further hosts that may be asked for files, see [`Endpoints::data_access_files`].
+    pub allowed: Vec<Url>,
+    /// The API key.
+    pub keys: OAuth1Keys,
+    /// What to acquire; default: `data-access/engagement`, on.
+    pub streams: Vec<StreamChoice>,
+    /// How far back to ask; at most what LivePerson keeps. Default: 30 days.
+    pub start: Duration,
+    /// How the range is cut into listing calls.
+    pub listing: ListingPlan,
+    /// Requests at the same time, 1 to 64. Default: 4.
+    pub connections: usize,
+    /// Evenly spaced requests per second, above 0. Default: 5.
+    pub requests_per_second: f64,
+    /// A connection on which no byte comes for this long is given up. Default: 60 s.
+    pub no_progress_timeout: Duration,
+    /// When to try again.
+    pub retry: RetryPolicy,
+    /// The time that windows end at (a simulated account may live in another year). Default: the machine's clock, which
+    /// is also what signatures carry in any case.
+    pub clock: Clock,
+}
+
+impl AcquireSettings {
+    /// The defaults for an account in a region (`va`, `lo`, `sy`).
+    ///
+    /// # Errors
+    /// [`AcquireError::Configuration`] for an unknown region without a `data_access` endpoint.
+    pub fn new(
+        account_id: &str,
+        region: &str,
+        keys: OAuth1Keys,
+        endpoints: &Endpoints,
+    ) -> Result<AcquireSettings, AcquireError> {
+        let data_access = match &endpoints.data_access {
+            Some(url) => url.clone(),
+            None => DataAccess::host_of_region(region).ok_or_else(|| {
+                AcquireError::Configuration(format!("[account] region is {:?}; it is va, lo or sy", shown(region)))
+            })?,
+        };
+        // An account behind a configured endpoint need not exist at api.liveperson.net, so that is not asked about it.
+        let domain_api = match (&endpoints.csds, &endpoints.data_access) {
+            (Some(url), _) => Some(url.clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some(Url::parse(DEFAULT_BASE).expect("a constant that parses")),
+        };
+        Ok(AcquireSettings {
+            account_id: account_id.to_owned(),
+            data_access,
+            domain_api,
+            allowed: endpoints.data_access_files.clone(),
+            keys,
+            streams: vec![StreamChoice { data_type: DataType::Engagement, mode: StreamMode::On }],
+            start: RETENTION,
+            listing: ListingPlan::default(),
+            connections: 4,
+            requests_per_second: 5.0,
+            no_progress_timeout: Duration::from_secs(60),
+            retry: RetryPolicy::default(),
+            clock: Clock::System,
+        })
+    }
+
+    /// Names the first setting that cannot work; gives the host rule that follows from the endpoints.
+    pub(super) fn check(&self) -> Result<HostRule, AcquireError> {
+        let wrong = |text: String| Err(AcquireError::Configuration(text));
+        if self.account_id.is_empty() || !self.account_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return wrong(format!("[account] id is {:?}; it is a LivePerson account number", shown(&self.account_id)));
+        }
+        let missing = self.keys.missing();
+        if !missing.is_empty() {
+            return wrong(format!("these are not set: {} (or NAME_FILE)", missing.join(", ")));
+        }
+        if self.no_progress_timeout.is_zero() {
+            return wrong("the no-progress timeout is 0".to_owned());
+        }
+        let configured = [&self.data_access].into_iter().chain(&self.domain_api).chain(&self.allowed);
+        for url in configured.clone() {
+            HostRule::new([url])
+                .map_err(|refusal| AcquireError::Configuration(format!("an endpoint is refused: {refusal}")))?;
+        }
+        // Loopback stands for the simulator. A real listing host that could hand out loopback addresses would let a
+        // listing reach into this machine.
+        if !is_loopback(&self.data_access) && self.allowed.iter().any(is_loopback) {
+            return wrong("data_access_files names loopback, but data_access does not".to_owned());
+        }
+        HostRule::new(configured).map_err(|refusal| AcquireError::Configuration(refusal.to_string()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::auth::Secret;
+    use super::*;
+
+    fn keys() -> OAuth1Keys {
+        let secret = |text: &str| Secret::new(text);
+        OAuth1Keys {
+            app_key: secret("app-key-value"),
+            app_secret: secret("app-secret-value"),
+            access_token: secret("token-value"),
+            access_token_secret: secret("token-secret-value"),
+        }
+    }
+
+    fn complaint(change: impl FnOnce(&mut AcquireSettings)) -> String {
+        let mut settings = AcquireSettings::new("40112233", "va", keys(), &Endpoints::default()).unwrap();
+        change(&mut settings);
+        match settings.check() {
+            Ok(_) => "fine".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn defaults_work_and_print_no_secret() {
+        let settings = AcquireSettings::new("40112233", "lo", keys(), &Endpoints::default()).unwrap();
+        assert!(settings.check().is_ok());
+        assert_eq!(settings.data_access.as_str(), "https://lo.da.liveperson.net/");
+        assert_eq!(settings.domain_api.as_ref().map(Url::as_str), Some("https://api.liveperson.net/"));
+        assert!(!format!("{settings:?}").contains("-value"));
+    }
+
+    #[test]
+    fn a_configured_endpoint_keeps_the_account_from_the_real_domain_api() {
+        let endpoints =
+            Endpoints { data_access: Some(Url::parse("http://127.0.0.1:9").unwrap()), ..Endpoints::default() };
+        let settings = AcquireSettings::new("1", "nowhere", keys(), &endpoints).unwrap();
+        assert_eq!(settings.domain_api, None);
+    }
+
+    #[test]
+    fn what_cannot_work_is_named() {
+        assert!(AcquireSettings::new("1", "us", keys(), &Endpoints::default()).unwrap_err().to_string().contains("us"));
+        let url = |text: &str| Url::parse(text).unwrap();
+        assert_eq!(complaint(|_| ()), "fine");
+        for id in ["", "../x", "4 0", "1/2"] {
+            assert!(complaint(|settings| settings.account_id = id.into()).contains("[account] id"), "{id}");
+        }
+        assert!(complaint(|settings| settings.keys.app_secret = Secret::new("")).contains("CHATVAULT_APP_SECRET"));
+        assert!(complaint(|settings| settings.data_access = url("http://da.example.org")).contains("plain http"));
+        assert!(complaint(|settings| settings.allowed = vec![url("http://127.0.0.1:22")]).contains("loopback"));
+        assert!(complaint(|settings| settings.no_progress_timeout = Duration::ZERO).contains("no-progress"));
+    }
+}
