@@ -4,5 +4,15 @@
 //! Never: reads a file, knows the index, guesses what an unknown form meant.
 //! Start reading at: `query`, then `parse`.
 
+pub mod complaint;
 pub mod field;
+pub mod parse;
 pub mod query;
+
+mod foreign;
+mod lex;
+mod pattern;
+mod print;
+mod proximity;
+mod time;
+mod value;
