@@ -16,3 +16,8 @@ mod print;
 mod proximity;
 mod time;
 mod value;
+
+#[cfg(test)]
+pub(crate) mod arbitrary;
+#[cfg(test)]
+mod language_tests;
