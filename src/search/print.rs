@@ -1,0 +1,210 @@
+//! Tree → text that parses back to the same tree, with every mixed operator in parentheses.
+//!
+//! A text that would be read as something else bare (`AND`, `a:b`) is quoted: the same meaning, though then the tree
+//! read back holds a phrase. [`Resolved`] prints times as UTC instants, for records that outlive the time zone setting.
+
+use std::fmt::{self, Display, Formatter, Write};
+
+use super::field::{Field, Kind, Prefix, Scope};
+use super::lex;
+use super::pattern;
+use super::query::{Condition, Operand, Query, Range, Test, TextPattern, TextQuery, TimeRange};
+use super::value::{UNITS, looks_inexact};
+
+impl Display for Query {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        print(self, f, false)
+    }
+}
+
+impl Query {
+    /// Prints like `Display`, but with every time as the UTC instants it was resolved to.
+    pub fn resolved(&self) -> Resolved<'_> {
+        Resolved(self)
+    }
+}
+
+/// See [`Query::resolved`]. It parses to a query of the same meaning in any time zone, at any later time.
+#[derive(Clone, Copy, Debug)]
+pub struct Resolved<'a>(&'a Query);
+
+impl Display for Resolved<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        print(self.0, f, true)
+    }
+}
+
+fn print(query: &Query, f: &mut Formatter<'_>, resolved: bool) -> fmt::Result {
+    match query {
+        Query::All => f.write_char('*'),
+        Query::And(parts) => chain(parts, " AND ", f, resolved),
+        Query::Or(parts) => chain(parts, " OR ", f, resolved),
+        Query::Not(part) => {
+            f.write_str("NOT ")?;
+            part_of(part, f, resolved)
+        }
+        Query::Text(text) => write!(f, "{text}"),
+        Query::Near(near) => {
+            let operator = if near.ordered { "pre" } else { "w" };
+            write!(f, "{} {operator}/{} {}", near.left, near.distance, near.right)
+        }
+        Query::Turns(turns) => write!(f, "{} turns/{} {}", turns.left, turns.distance, turns.right),
+        Query::Meta(condition) => condition_text(condition, f, resolved),
+    }
+}
+
+fn chain(parts: &[Query], operator: &str, f: &mut Formatter<'_>, resolved: bool) -> fmt::Result {
+    for (ordinal, part) in parts.iter().enumerate() {
+        if ordinal > 0 {
+            f.write_str(operator)?;
+        }
+        part_of(part, f, resolved)?;
+    }
+    Ok(())
+}
+
+/// A part of a larger query: in parentheses unless it cannot be misread.
+fn part_of(query: &Query, f: &mut Formatter<'_>, resolved: bool) -> fmt::Result {
+    match query {
+        Query::And(_) | Query::Or(_) | Query::Near(_) | Query::Turns(_) => {
+            f.write_char('(')?;
+            print(query, f, resolved)?;
+            f.write_char(')')
+        }
+        _ => print(query, f, resolved),
+    }
+}
+
+impl Display for TextQuery {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.scope != Scope::Anywhere {
+            write!(f, "{}:", Prefix::Scope(self.scope.clone()).name())?;
+        }
+        let prefix = (self.scope != Scope::Anywhere).then(|| Prefix::Scope(self.scope.clone()));
+        f.write_str(&pattern_text(&self.pattern, prefix.as_ref()))
+    }
+}
+
+impl Display for Operand {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let [one] = &self.any_of[..] {
+            return write!(f, "{one}");
+        }
+        f.write_char('(')?;
+        for (ordinal, text) in self.any_of.iter().enumerate() {
+            let or = if ordinal > 0 { " OR " } else { "" };
+            write!(f, "{or}{text}")?;
+        }
+        f.write_char(')')
+    }
+}
+
+fn pattern_text(text: &TextPattern, prefix: Option<&Prefix>) -> String {
+    match text {
+        TextPattern::Any => "*".to_owned(),
+        TextPattern::Word(word) | TextPattern::Wildcard(word) => {
+            if lex::is_bare_word(word, prefix) && pattern::bare(word).as_ref() == Ok(text) {
+                word.clone()
+            } else {
+                pattern::quote(word)
+            }
+        }
+        TextPattern::Phrase(phrase) => pattern::quote(phrase),
+        TextPattern::Fuzzy { word, distance } => format!("{word}~{distance}"),
+        TextPattern::Regex(expression) => slashed(expression),
+    }
+}
+
+fn slashed(expression: &str) -> String {
+    let mut text = String::from("/");
+    let mut escaped = false;
+    for c in expression.chars() {
+        if c == '/' && !escaped {
+            text.push('\\');
+        }
+        escaped = c == '\\' && !escaped;
+        text.push(c);
+    }
+    text.push('/');
+    text
+}
+
+fn condition_text(condition: &Condition, f: &mut Formatter<'_>, resolved: bool) -> fmt::Result {
+    let Condition { field, test } = condition;
+    if let Test::Time(range) = test
+        && resolved
+    {
+        return write!(f, "{}:{}", field.name(), instants(range));
+    }
+    let value = match test {
+        Test::Any => "*".to_owned(),
+        Test::Is(value) => value_text(*field, value),
+        Test::Matches(text) => pattern_text(text, Some(&Prefix::Field(*field))),
+        Test::Code(code) => code_text(*field, *code),
+        Test::Time(range) => value_text(*field, &range.typed),
+        Test::Duration(range) => range_text(range, |ms| duration_text(*ms)),
+        Test::Number(range) => range_text(range, f64::to_string),
+        Test::Flag(flag) => flag.to_string(),
+    };
+    write!(f, "{}:{value}", field.name())
+}
+
+/// A value bare where it reads back as itself, else quoted.
+fn value_text(field: Field, value: &str) -> String {
+    let inexact =
+        matches!(field.kind(), Kind::Id | Kind::Keyword) && (value.contains(',') || looks_inexact(value).is_some());
+    if !inexact && lex::is_bare_word(value, Some(&Prefix::Field(field))) {
+        return value.to_owned();
+    }
+    pattern::quote(value)
+}
+
+fn code_text(field: Field, code: i64) -> String {
+    match field.kind() {
+        Kind::Code(labels) => labels.iter().find(|known| known.code == code).map(|known| known.name.to_owned()),
+        _ => None,
+    }
+    .unwrap_or_else(|| code.to_string())
+}
+
+fn range_text<T>(range: &Range<T>, text: impl Fn(&T) -> String) -> String {
+    match range {
+        Range::Exactly(x) => text(x),
+        Range::Between(low, high) => format!("{}..{}", text(low), text(high)),
+        Range::AtLeast(x) => format!(">={}", text(x)),
+        Range::MoreThan(x) => format!(">{}", text(x)),
+        Range::AtMost(x) => format!("<={}", text(x)),
+        Range::LessThan(x) => format!("<{}", text(x)),
+    }
+}
+
+/// 5400000 is `1h30m`.
+fn duration_text(ms: i64) -> String {
+    if ms <= 0 {
+        return "0s".to_owned();
+    }
+    let mut rest = ms;
+    let mut text = String::new();
+    for (unit, size) in UNITS {
+        let count = rest / size;
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+            rest %= size;
+        }
+    }
+    text
+}
+
+/// The interval with both ends inside it, as the language writes ranges.
+fn instants(range: &TimeRange) -> String {
+    let instant = |ms: i64| match jiff::Timestamp::from_millisecond(ms) {
+        Ok(at) => format!("{at:.3}"),
+        Err(_) => ms.to_string(),
+    };
+    match (range.from_ms, range.to_ms) {
+        (Some(from), Some(to)) => format!("{}..{}", instant(from), instant(to.saturating_sub(1))),
+        (Some(from), None) => format!(">={}", instant(from)),
+        (None, Some(to)) => format!("<{}", instant(to)),
+        (None, None) => "*".to_owned(),
+    }
+}
