@@ -3,22 +3,11 @@
 //! The modules are listed in the order in which data flows through them; imports point the other way. `ARCHITECTURE.md`
 //! has the table of who may import whom, and a test that holds it.
 
-/// The one model: conversation, message, transfer, revision merge. Everything right of the archive speaks it.
-pub mod conversation;
-
-/// Raw bytes → conversations.
-pub mod decode;
-
-/// Conversations → a searchable index that can be rebuilt at any time.
-pub mod index;
-
-/// A simulated LivePerson account over loopback HTTP: an independent witness for tests and demos.
-pub mod simulator;
-/// a
-pub mod archive;
-/// b
 pub mod acquire;
-/// c
-pub mod search;
-/// d
+pub mod archive;
+pub mod conversation;
+pub mod decode;
+pub mod index;
 pub mod pipeline;
+pub mod search;
+pub mod simulator;

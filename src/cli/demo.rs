@@ -16,8 +16,14 @@ use std::time::Instant;
 /// Searches that show what the language can do.
 const SEARCHES: [(&str, &str); 3] = [
     ("refund", "every conversation with this word, whoever said it"),
-    ("consumer:\"cancel my order\" OR (consumer:cancel w/3 order)", "what consumers said: a phrase, or two words close together"),
-    ("transfers:>=1 end_reason:visitor-disconnected queue:>60s", "outcome and times: passed on, waited over a minute, then left"),
+    (
+        "consumer:\"cancel my order\" OR (consumer:cancel w/3 order)",
+        "what consumers said: a phrase, or two words close together",
+    ),
+    (
+        "transfers:>=1 end_reason:visitor-disconnected queue:>60s",
+        "outcome and times: passed on, waited over a minute, then left",
+    ),
 ];
 
 pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<Exit, Failure> {
@@ -42,9 +48,8 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
 
     let account = simulator.world().config().account_id.clone();
     let (api, downloads) = (simulator.base_url(), simulator.download_base_url());
-    let endpoints = format!(
-        "\n[endpoints]\ncsds = \"{api}\"\ndata_access = \"{api}\"\ndata_access_files = \"{downloads}\"\n"
-    );
+    let endpoints =
+        format!("\n[endpoints]\ncsds = \"{api}\"\ndata_access = \"{api}\"\ndata_access_files = \"{downloads}\"\n");
     let archive = init::create(&vault, &account, &(settings::template(&account, "va") + &endpoints))?;
     println!("2. A vault: {}", shell_path(&vault));
 
@@ -61,7 +66,9 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     let report = sync::run_with(&runtime, &acquire, &archive, output)?;
     let downloaded: u64 = report.acquired.streams.values().map(|stream| stream.downloaded).sum();
     let received: u64 = report.acquired.streams.values().map(|stream| stream.bytes).sum();
-    println!("3. sync: signed requests over HTTP, each file hashed, checked and made durable before it counts, then indexed");
+    println!(
+        "3. sync: signed requests over HTTP, each file hashed, checked and made durable before it counts, then indexed"
+    );
     println!(
         "   {} ({}; {} of JSON) with {} in {:.1} s",
         counted(downloaded, "file"),
@@ -94,7 +101,8 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     }
 
     println!();
-    let agrees = reader.document_count() == truth.conversations && report.indexed.conversations == truth.conversation_records;
+    let agrees =
+        reader.document_count() == truth.conversations && report.indexed.conversations == truth.conversation_records;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let verified = archive.verify(&|_| (), threads)?;
     println!(

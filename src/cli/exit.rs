@@ -71,9 +71,9 @@ impl From<ArchiveError> for Failure {
         let exit = match &error {
             ArchiveError::NotAVault { .. } => Exit::NoVault,
             ArchiveError::Locked { .. } => Exit::Locked,
-            ArchiveError::AlreadyAVault { .. } | ArchiveError::FolderNotEmpty { .. } | ArchiveError::BadWindow { .. } => {
-                Exit::Usage
-            }
+            ArchiveError::AlreadyAVault { .. }
+            | ArchiveError::FolderNotEmpty { .. }
+            | ArchiveError::BadWindow { .. } => Exit::Usage,
             _ => Exit::Failed,
         };
         Failure::new(exit, error.to_string()).hint(error.help())

@@ -9,13 +9,14 @@ use serde_json::{Map, Value, json};
 
 /// The fields of a hit (contract, section 4).
 pub(super) fn fields(stored: &StoredConversation, c: &Conversation) -> Map<String, Value> {
-    let agents: Vec<Value> =
-        c.agents().iter().map(|agent| json!({ "id": agent.id, "name": agent.name })).collect();
+    let agents: Vec<Value> = c.agents().iter().map(|agent| json!({ "id": agent.id, "name": agent.name })).collect();
     // Skill ids are numbers in the contract's sample; one that is no number stays a string rather than lose a digit.
     let skills: Vec<Value> = c
         .all_skills()
         .iter()
-        .map(|skill| skill.parse::<u64>().ok().filter(|n| n.to_string() == **skill).map_or_else(|| json!(skill), |n| json!(n)))
+        .map(|skill| {
+            skill.parse::<u64>().ok().filter(|n| n.to_string() == **skill).map_or_else(|| json!(skill), |n| json!(n))
+        })
         .collect();
     let mut sources: Vec<&str> = stored.revisions.iter().map(|revision| revision.source.as_str()).collect();
     sources.dedup();
@@ -66,13 +67,7 @@ pub(super) fn snippets(snippets: &[Snippet]) -> Value {
 }
 
 /// Two or more lines for people: what it is, and where it matches.
-pub(super) fn print(
-    stored: &StoredConversation,
-    c: &Conversation,
-    found: &[Snippet],
-    tz: &TimeZone,
-    output: &Output,
-) {
+pub(super) fn print(stored: &StoredConversation, c: &Conversation, found: &[Snippet], tz: &TimeZone, output: &Output) {
     let start = c.start_ms.map_or("no start time".to_owned(), |ms| readable_time(ms, tz));
     let mut facts = vec![start];
     facts.extend(c.duration_ms().map(readable_duration));

@@ -46,7 +46,14 @@ impl Output {
             ProgressWhen::Auto if io::stderr().is_terminal() && !global.quiet => ProgressStyle::Bar,
             ProgressWhen::Auto => ProgressStyle::None,
         };
-        Output { json: global.json, ndjson: global.ndjson, quiet: global.quiet, verbose: global.verbose, colour, progress }
+        Output {
+            json: global.json,
+            ndjson: global.ndjson,
+            quiet: global.quiet,
+            verbose: global.verbose,
+            colour,
+            progress,
+        }
     }
 
     /// Whether a script reads stdout.
@@ -70,8 +77,12 @@ impl Output {
             }
         }
         let mut out = io::stdout().lock();
-        if self.ndjson { serde_json::to_writer(&mut out, &value) } else { serde_json::to_writer_pretty(&mut out, &value) }
-            .map_err(io::Error::from)?;
+        if self.ndjson {
+            serde_json::to_writer(&mut out, &value)
+        } else {
+            serde_json::to_writer_pretty(&mut out, &value)
+        }
+        .map_err(io::Error::from)?;
         writeln!(out)?;
         Ok(())
     }
@@ -84,7 +95,8 @@ impl Output {
             let _ = self.document(error, "error");
             return;
         }
-        let (bold, plain) = if io::stderr().is_terminal() && self.colour { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
+        let (bold, plain) =
+            if io::stderr().is_terminal() && self.colour { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
         eprintln!("{bold}error:{plain} {}", printable_lines(&failure.message));
         for hint in &failure.hints {
             eprintln!("  hint: {}", printable(hint));
@@ -227,8 +239,9 @@ pub(crate) fn time_zone(name: &str) -> Result<TimeZone, Failure> {
     if name.eq_ignore_ascii_case("utc") {
         return Ok(TimeZone::UTC);
     }
-    TimeZone::get(name)
-        .map_err(|_| Failure::usage(format!("{name:?} is not a time zone")).hint("use a name such as Europe/Berlin, or UTC"))
+    TimeZone::get(name).map_err(|_| {
+        Failure::usage(format!("{name:?} is not a time zone")).hint("use a name such as Europe/Berlin, or UTC")
+    })
 }
 
 #[cfg(test)]

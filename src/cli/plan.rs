@@ -25,7 +25,8 @@ pub(crate) fn run(vault: &Path, output: &Output) -> Result<Exit, Failure> {
                 println!("{name}: not enabled for these keys");
                 continue;
             }
-            let size = stream.estimated_bytes.map_or("size unknown".to_owned(), |size| format!("about {}", bytes(size)));
+            let size =
+                stream.estimated_bytes.map_or("size unknown".to_owned(), |size| format!("about {}", bytes(size)));
             println!(
                 "{name}: {} to fetch ({size}), {} already here, {}",
                 counted(stream.fetch.len() as u64, "file"),
@@ -42,7 +43,11 @@ pub(crate) fn run(vault: &Path, output: &Output) -> Result<Exit, Failure> {
                 println!("  most urgent: {} (deleted in {})", first.name, readable_duration(expires - now_ms));
             }
             for problem in &stream.problems {
-                println!("  problem: {}: {}", super::output::printable(&problem.name), super::output::printable(&problem.reason));
+                println!(
+                    "  problem: {}: {}",
+                    super::output::printable(&problem.name),
+                    super::output::printable(&problem.reason)
+                );
             }
         }
     }

@@ -63,7 +63,10 @@ pub(super) fn request(text: &str, tz: &TimeZone) -> Result<SearchRequest, Failur
 fn limit(text: &str) -> Result<Option<usize>, Failure> {
     match text {
         "all" => Ok(None),
-        _ => text.parse().map(Some).map_err(|_| Failure::usage(format!("--limit {text:?} is neither a number nor `all`"))),
+        _ => text
+            .parse()
+            .map(Some)
+            .map_err(|_| Failure::usage(format!("--limit {text:?} is neither a number nor `all`"))),
     }
 }
 
@@ -129,7 +132,13 @@ fn hit_json(reader: &Reader, answer: &SearchAnswer, at: usize) -> Result<Value, 
 }
 
 /// One document, its hits written one by one: a million of them must not be in memory at once.
-fn print_json(text: &str, reader: &Reader, answer: &SearchAnswer, coverage: Coverage, count: bool) -> Result<(), Failure> {
+fn print_json(
+    text: &str,
+    reader: &Reader,
+    answer: &SearchAnswer,
+    coverage: Coverage,
+    count: bool,
+) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let head = head(text, answer, coverage);
     if count {
@@ -221,7 +230,9 @@ pub(super) fn print_facets(facets: &[(Facet, Vec<FacetCount>)]) {
         for (entry, name) in counts.iter().zip(&names) {
             let eighths = (entry.count * bar_width * 8).div_ceil(most) as usize;
             let mut bar = "█".repeat(eighths / 8);
-            bar.extend([' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(eighths % 8).filter(|_| !eighths.is_multiple_of(8)));
+            bar.extend(
+                [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(eighths % 8).filter(|_| !eighths.is_multiple_of(8)),
+            );
             println!("  {name:name_width$}  {:>figures$} {bar}", number(entry.count));
         }
     }

@@ -45,16 +45,8 @@ const STREAMS: [&str; 9] = [
     "agent-metrics",
 ];
 
-const ENDPOINTS: [&str; 8] = [
-    "csds",
-    "data_access",
-    "data_access_files",
-    "msgHist",
-    "engHistDomain",
-    "leDataReporting",
-    "sentinel",
-    "agentVep",
-];
+const ENDPOINTS: [&str; 8] =
+    ["csds", "data_access", "data_access_files", "msgHist", "engHistDomain", "leDataReporting", "sentinel", "agentVep"];
 
 /// The vault to work on: `--vault` (or `CHATVAULT_VAULT`), else the nearest parent folder that holds a `vault.toml`.
 pub(crate) fn find_vault(named: Option<&Path>) -> Result<PathBuf, Failure> {
@@ -63,8 +55,11 @@ pub(crate) fn find_vault(named: Option<&Path>) -> Result<PathBuf, Failure> {
     }
     let here = std::env::current_dir()?;
     here.ancestors().find(|folder| folder.join(FILE).is_file()).map(Path::to_owned).ok_or_else(|| {
-        Failure::new(Exit::NoVault, format!("no vault here: neither {} nor a folder above it holds a {FILE}", here.display()))
-            .hint("name one with --vault DIR, or make one with `chatvault init DIR --account ID`")
+        Failure::new(
+            Exit::NoVault,
+            format!("no vault here: neither {} nor a folder above it holds a {FILE}", here.display()),
+        )
+        .hint("name one with --vault DIR, or make one with `chatvault init DIR --account ID`")
     })
 }
 
@@ -75,7 +70,8 @@ impl Settings {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let failure = Failure::new(Exit::NoVault, format!("no vault in {}: it holds no {FILE}", vault.display()));
+                let failure =
+                    Failure::new(Exit::NoVault, format!("no vault in {}: it holds no {FILE}", vault.display()));
                 return Err(failure.hint(format!("make one with `chatvault init {} --account ID`", vault.display())));
             }
             Err(error) => return Err(Failure::new(Exit::Failed, format!("{}: {error}", path.display()))),
@@ -124,7 +120,9 @@ impl Settings {
         duration(&seal_after).map_err(|failure| failure.within("[sync] seal_after"))?;
         let connections = number("sync", "connections", "CHATVAULT_CONNECTIONS")?.unwrap_or(4.0);
         if connections.fract() != 0.0 || !(1.0..=64.0).contains(&connections) {
-            return Err(Failure::usage(format!("[sync] connections is {connections}; it is a whole number from 1 to 64")));
+            return Err(Failure::usage(format!(
+                "[sync] connections is {connections}; it is a whole number from 1 to 64"
+            )));
         }
         let requests_per_second =
             number("sync", "requests_per_second", "CHATVAULT_REQUESTS_PER_SECOND")?.unwrap_or(5.0);
@@ -169,7 +167,9 @@ impl Settings {
             settings.streams.push(StreamChoice { data_type, mode });
         }
         if settings.streams.is_empty() {
-            return Err(Failure::usage("no stream is on").hint("set \"data-access/engagement\" = \"on\" under [streams]"));
+            return Err(
+                Failure::usage("no stream is on").hint("set \"data-access/engagement\" = \"on\" under [streams]")
+            );
         }
         Ok(settings)
     }
@@ -238,7 +238,9 @@ fn endpoints(table: &Table) -> Result<Vec<(String, Vec<Url>)>, Failure> {
             urls.push(url);
         }
         if urls.is_empty() {
-            return Err(Failure::usage(format!("[endpoints] {name} must be a base URL such as \"https://va.da.liveperson.net\"")));
+            return Err(Failure::usage(format!(
+                "[endpoints] {name} must be a base URL such as \"https://va.da.liveperson.net\""
+            )));
         }
         endpoints.push((name.clone(), urls));
     }
@@ -261,7 +263,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Failure> {
     let milliseconds = count.parse::<u64>().ok().and_then(|count| count.checked_mul(unit_ms));
     match milliseconds.filter(|_| unit_ms > 0) {
         Some(milliseconds) => Ok(Duration::from_millis(milliseconds)),
-        None => Err(Failure::usage(format!("{text:?} is not a duration")).hint("write a number and a unit: 60s, 10m, 8h, 30d")),
+        None => {
+            Err(Failure::usage(format!("{text:?} is not a duration"))
+                .hint("write a number and a unit: 60s, 10m, 8h, 30d"))
+        }
     }
 }
 

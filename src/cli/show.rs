@@ -57,10 +57,9 @@ fn print_raw(archive: &Archive, stored: &StoredConversation) -> Result<Exit, Fai
     let files = archive.files_after(0)?;
     let mut out = std::io::stdout().lock();
     for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
-        let file: &ArchivedFile = files
-            .iter()
-            .find(|file| file.path == record.file)
-            .ok_or_else(|| Failure::new(Exit::Failed, format!("{} is not in the archive", record.file)).hint("run `chatvault verify`"))?;
+        let file: &ArchivedFile = files.iter().find(|file| file.path == record.file).ok_or_else(|| {
+            Failure::new(Exit::Failed, format!("{} is not in the archive", record.file)).hint("run `chatvault verify`")
+        })?;
         let bytes = raw_record(archive.open_file(file)?, record.record)?.ok_or_else(|| {
             let message = format!("{} no longer holds record {}", record.file, record.record);
             Failure::new(Exit::Failed, message).hint("run `chatvault verify`")

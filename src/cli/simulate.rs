@@ -31,8 +31,10 @@ pub(crate) fn run(args: &Simulate, output: &Output) -> Result<Exit, Failure> {
         ));
         return Ok(Exit::Complete);
     }
-    let script = Script::by_name(&args.script)
-        .ok_or_else(|| Failure::usage(format!("{:?} is not a script", args.script)).hint(format!("known: {}", Script::NAMES.join(", "))))?;
+    let script = Script::by_name(&args.script).ok_or_else(|| {
+        Failure::usage(format!("{:?} is not a script", args.script))
+            .hint(format!("known: {}", Script::NAMES.join(", ")))
+    })?;
     let config = SimulatorConfig { world, port: args.port, script, clock: Clock::Wall, ..SimulatorConfig::default() };
     let runtime = runtime()?;
     runtime.block_on(async {

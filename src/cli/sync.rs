@@ -34,10 +34,8 @@ pub(super) fn check_same_account(configured: &str, archive: &Archive) -> Result<
     if configured == archive.account_id() {
         return Ok(());
     }
-    let message = format!(
-        "vault.toml names account {configured}, but this vault was made for account {}",
-        archive.account_id()
-    );
+    let message =
+        format!("vault.toml names account {configured}, but this vault was made for account {}", archive.account_id());
     Err(Failure::usage(message).hint("make another vault for the other account with `chatvault init`"))
 }
 
@@ -60,8 +58,7 @@ pub(super) fn run_with(
     });
     let progress = Progress::new(output, "sync");
     let watcher = |step| progress.step(step);
-    let report =
-        pipeline::sync(runtime, settings, archive, RunOptions::default(), progress.sink(), &watcher, cancel);
+    let report = pipeline::sync(runtime, settings, archive, RunOptions::default(), progress.sink(), &watcher, cancel);
     progress.done();
     interrupt.abort();
     Ok(report?)

@@ -48,9 +48,11 @@ pub(crate) fn run(args: &Verify, vault: &Path, output: &Output) -> Result<Exit, 
 }
 
 fn part(text: &str) -> Result<Part, Failure> {
-    let parsed = text.split_once('/').and_then(|(part, of)| Some(Part { part: part.parse().ok()?, of: of.parse().ok()? }));
+    let parsed =
+        text.split_once('/').and_then(|(part, of)| Some(Part { part: part.parse().ok()?, of: of.parse().ok()? }));
     parsed.filter(|part| part.of > 0 && (1..=part.of).contains(&part.part)).ok_or_else(|| {
-        Failure::usage(format!("--read-data-subset {text:?} is not a part")).hint("write n/m, such as 1/7: the first of seven parts")
+        Failure::usage(format!("--read-data-subset {text:?} is not a part"))
+            .hint("write n/m, such as 1/7: the first of seven parts")
     })
 }
 
@@ -160,7 +162,10 @@ fn print(report: &VerifyReport, index: &IndexState, affected: &Affected, ok: boo
         println!("  UNLISTED {}: no row of the ledger names it", super::output::printable(file));
     }
     for file in &files.altered_rows {
-        println!("  ALTERED ROW {}: the ledger's row does not agree with the audit chain", super::output::printable(file));
+        println!(
+            "  ALTERED ROW {}: the ledger's row does not agree with the audit chain",
+            super::output::printable(file)
+        );
     }
     for file in &files.writable {
         println!("  note: {file} is not read-only");
@@ -171,13 +176,24 @@ fn print(report: &VerifyReport, index: &IndexState, affected: &Affected, ok: boo
         (false, Some(at)) => println!("  BROKEN audit chain at row {at} of {}", number(chain.rows)),
         (false, None) => println!("  BROKEN audit chain"),
     }
-    println!("index: {} for {} of {} archived records", counted(index.documents, "conversation"), number(index.records), number(index.expected));
+    println!(
+        "index: {} for {} of {} archived records",
+        counted(index.documents, "conversation"),
+        number(index.records),
+        number(index.expected)
+    );
     if let Some(reason) = &index.reason {
         println!("  INDEX: {reason}");
     }
     if !files.damaged.is_empty() || !files.missing.is_empty() {
-        println!("next: `chatvault sync` fetches what LivePerson still has; keep this vault and its backups as they are");
+        println!(
+            "next: `chatvault sync` fetches what LivePerson still has; keep this vault and its backups as they are"
+        );
     }
-    let verdict = if ok { output.styled(Style::Good, "verified: unchanged and complete in itself") } else { output.styled(Style::Bad, "NOT verified") };
+    let verdict = if ok {
+        output.styled(Style::Good, "verified: unchanged and complete in itself")
+    } else {
+        output.styled(Style::Bad, "NOT verified")
+    };
     println!("{verdict} ({elapsed_s:.1} s)");
 }

@@ -78,7 +78,11 @@ pub(super) fn read_meta_data(pull: &mut Pull<'_>, envelope: &mut Envelope) -> Re
 }
 
 /// An element of `recordCollection`: `{ "body": { "<branch>": { header, engagements } } }`.
-fn read_element(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Conversation)>, other_bodies: &mut u64) -> Result<()> {
+fn read_element(
+    pull: &mut Pull<'_>,
+    found: &mut Vec<(Range<usize>, Conversation)>,
+    other_bodies: &mut u64,
+) -> Result<()> {
     pull.record(&|key: &str| key == "body", &mut |pull, is_body| {
         if is_body { read_body(pull, found, other_bodies) } else { pull.skip() }
     })

@@ -92,6 +92,7 @@ pub(super) fn find(paths: &[PathBuf]) -> Found {
 }
 
 /// What one file came to.
+#[allow(clippy::large_enum_variant)] // one per file, never in bulk
 enum Outcome {
     Taken(Published),
     Skipped(ImportProblem),
@@ -238,7 +239,12 @@ fn kind_of(text: &[u8]) -> Option<ImportedKind> {
         ("SurveyData", "data-access/survey"),
         ("WebSession", "data-access/web-session"),
     ];
-    Some(streams.iter().find(|(name, _)| holds(name)).map_or(ImportedKind::Unknown, |(_, s)| ImportedKind::DataAccess(s)))
+    Some(
+        streams
+            .iter()
+            .find(|(name, _)| holds(name))
+            .map_or(ImportedKind::Unknown, |(_, s)| ImportedKind::DataAccess(s)),
+    )
 }
 
 /// Reads `<Prefix>.<startMillis>.<endMillis>.part-…`; other names say nothing.

@@ -239,14 +239,7 @@ impl Plan {
         let last = turn + 2 >= total && total > 4;
         if visitor {
             return match dice.below(100) {
-                0..35
-                    if turn < 2
-                        && total > 5
-                        && !said(Part::VisitorOpen)
-                        && !said(Part::Problem) =>
-                {
-                    Part::VisitorOpen
-                }
+                0..35 if turn < 2 && total > 5 && !said(Part::VisitorOpen) && !said(Part::Problem) => Part::VisitorOpen,
                 _ if !said(Part::Problem) => Part::Problem,
                 _ if last => Part::VisitorClose,
                 0..35 => Part::Answer,

@@ -206,10 +206,7 @@ pub async fn start(config: SimulatorConfig) -> Result<Simulator, SimulatorError>
         recent: Default::default(),
         rate_limit_per_second: config.rate_limit_per_second,
         job_delay_ms: config.job_delay_ms,
-        making: Making {
-            gzip_level: config.gzip_level,
-            records_in_memory: config.records_in_memory,
-        },
+        making: Making { gzip_level: config.gzip_level, records_in_memory: config.records_in_memory },
         world,
     });
     let (stop, stopped) = watch::channel(false);

@@ -292,12 +292,7 @@ async fn listings_can_be_cut_delayed_and_limited() {
 
 #[tokio::test]
 async fn large_files_are_streamed_and_have_the_same_bytes() {
-    let lab = Lab::new(SimulatorConfig {
-        world: small(300),
-        records_in_memory: 0,
-        ..SimulatorConfig::default()
-    })
-    .await;
+    let lab = Lab::new(SimulatorConfig { world: small(300), records_in_memory: 0, ..SimulatorConfig::default() }).await;
     let (file, url) = lab.first_file();
     let response = lab.get(&url).await;
     assert_eq!(response.content_length(), None);

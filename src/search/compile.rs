@@ -1,0 +1,266 @@
+//! Query tree → a tantivy query that finds every conversation that matches, and whether it finds only those.
+//!
+//! Words, phrases, wildcards, fields and their combinations are answered by the index alone. Order, distance and turns
+//! are not in the index the way the language means them: for these the compiled query gives candidates, never too few,
+//! and the matcher decides on the transcript.
+
+use super::complaint::Complaint;
+use super::expand::ExpandedWords;
+use super::field::{Field as QueryField, Scope};
+use super::parse::Located;
+use super::query::{Condition, Near, Operand, Query as Tree, Range, Test, TextPattern, TextQuery};
+use super::words::{WordPattern, WordSequence};
+use crate::conversation::Role;
+use crate::index::name;
+use crate::index::schema::Fields;
+use std::ops::Bound;
+use std::sync::Arc;
+use tantivy::Term;
+use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, Occur, PhraseQuery, Query, RangeQuery, TermQuery};
+use tantivy::schema::{Field, IndexRecordOption};
+
+/// A query as the index understands it.
+pub(super) struct Compiled {
+    /// Finds every match.
+    pub(super) candidates: Box<dyn Query>,
+    /// Finds nothing else.
+    pub(super) exact: bool,
+    /// Some part of it ranks conversations by their words.
+    pub(super) ranks: bool,
+}
+
+/// Forms that this version does not answer, each refused by name, with its position.
+pub(super) fn unsupported(located: &Located) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for (leaf, span) in located.leaves() {
+        let reason = match leaf {
+            Tree::Text(TextQuery { scope: Scope::Sde(_), .. }) => {
+                Some("`sde:` is not built yet: Data Access engagement files hold no engagement attributes".to_owned())
+            }
+            Tree::Text(text) => WordSequence::of(&text.pattern).err(),
+            Tree::Meta(Condition { field: QueryField::SkillName, .. }) => Some(
+                "`skill_name:` is not built yet: Data Access files hold skill numbers only; use `skill:`".to_owned(),
+            ),
+            Tree::Meta(Condition { test: Test::Matches(pattern), .. }) => WordSequence::of(pattern).err(),
+            Tree::Meta(Condition { field: QueryField::EndReason, test: Test::Is(by) }) => Some(format!(
+                "`end_reason:{by}` is not built yet: only messaging conversations say who closed them; use a code such as 205"
+            )),
+            _ => None,
+        };
+        if let Some(message) = reason {
+            complaints.push(Complaint { start: span.start, end: span.end, message, suggestion: None });
+        }
+    }
+    complaints
+}
+
+/// Compiles a tree that [`unsupported`] has nothing against.
+pub(super) fn compile(tree: &Tree, fields: &Fields) -> Compiled {
+    match tree {
+        Tree::All => exactly(AllQuery),
+        Tree::And(parts) => {
+            let parts: Vec<Compiled> = parts.iter().map(|part| compile(part, fields)).collect();
+            let exact = parts.iter().all(|part| part.exact);
+            let ranks = parts.iter().any(|part| part.ranks);
+            let clauses = parts.into_iter().map(|part| (Occur::Must, part.candidates)).collect();
+            Compiled { candidates: Box::new(BooleanQuery::new(clauses)), exact, ranks }
+        }
+        Tree::Or(parts) => any(parts.iter().map(|part| compile(part, fields)).collect()),
+        Tree::Not(inner) => {
+            let inner = compile(inner, fields);
+            if !inner.exact {
+                // Too many inside would be too few outside.
+                return Compiled { candidates: Box::new(AllQuery), exact: false, ranks: false };
+            }
+            let clauses: Vec<(Occur, Box<dyn Query>)> =
+                vec![(Occur::Must, Box::new(AllQuery)), (Occur::MustNot, inner.candidates)];
+            Compiled { candidates: Box::new(BooleanQuery::new(clauses)), exact: true, ranks: false }
+        }
+        Tree::Text(text) => text_query(text, fields),
+        Tree::Near(near) => near_query(near, fields),
+        Tree::Turns(turns) => {
+            let both = [&turns.left, &turns.right].map(|side| (Occur::Must, operand(side, fields).candidates));
+            Compiled { candidates: Box::new(BooleanQuery::new(both.into())), exact: false, ranks: true }
+        }
+        Tree::Meta(condition) => meta(condition, fields),
+    }
+}
+
+fn exactly(query: impl Query) -> Compiled {
+    Compiled { candidates: Box::new(query), exact: true, ranks: false }
+}
+
+fn any(parts: Vec<Compiled>) -> Compiled {
+    let exact = parts.iter().all(|part| part.exact);
+    let ranks = parts.iter().any(|part| part.ranks);
+    let clauses = parts.into_iter().map(|part| (Occur::Should, part.candidates)).collect();
+    Compiled { candidates: Box::new(BooleanQuery::new(clauses)), exact, ranks }
+}
+
+/// The roles whose lines a scope covers; none for attributes, which are no lines.
+pub(super) fn roles_of(scope: &Scope) -> &'static [Role] {
+    match scope {
+        Scope::Anywhere => &Role::ALL,
+        Scope::Consumer => &[Role::Consumer],
+        Scope::Agent => &[Role::Agent],
+        Scope::Bot => &[Role::Bot],
+        Scope::System => &[Role::System],
+        Scope::Note => &[Role::Note],
+        Scope::Sde(_) => &[],
+    }
+}
+
+fn text_query(text: &TextQuery, fields: &Fields) -> Compiled {
+    any(roles_of(&text.scope).iter().map(|role| sequence(&text.pattern, fields.text_of(*role))).collect())
+}
+
+fn operand(operand: &Operand, fields: &Fields) -> Compiled {
+    any(operand.any_of.iter().map(|text| text_query(text, fields)).collect())
+}
+
+/// Both sides in lines of the same speaker: what is in one message is.
+fn near_query(near: &Near, fields: &Fields) -> Compiled {
+    let side = |side: &Operand, role: Role| {
+        let alternatives = side.any_of.iter().filter(|text| roles_of(&text.scope).contains(&role));
+        any(alternatives.map(|text| sequence(&text.pattern, fields.text_of(role))).collect()).candidates
+    };
+    let per_role = Role::ALL.map(|role| {
+        let both = [&near.left, &near.right].map(|operand| (Occur::Must, side(operand, role)));
+        (Occur::Should, Box::new(BooleanQuery::new(both.into())) as Box<dyn Query>)
+    });
+    Compiled { candidates: Box::new(BooleanQuery::new(per_role.into())), exact: false, ranks: true }
+}
+
+fn sequence(pattern: &TextPattern, field: Field) -> Compiled {
+    let Ok(words) = WordSequence::of(pattern) else { return exactly(EmptyQuery) };
+    let words = match words {
+        WordSequence::AnyWord => return exactly(ExpandedWords { field, pattern: None }),
+        WordSequence::Words(words) => words,
+    };
+    let literal: Option<Vec<Term>> = words
+        .iter()
+        .map(|word| match word {
+            WordPattern::Exactly(word) => Some(Term::from_field_text(field, word)),
+            _ => None,
+        })
+        .collect();
+    let query: Box<dyn Query> = match (words.as_slice(), literal) {
+        (_, Some(mut terms)) if terms.len() == 1 => {
+            Box::new(TermQuery::new(terms.remove(0), IndexRecordOption::WithFreqs))
+        }
+        (_, Some(terms)) => Box::new(PhraseQuery::new(terms)),
+        ([only], None) => Box::new(ExpandedWords { field, pattern: Some(Arc::new(only.clone())) }),
+        (several, None) => {
+            let clauses = several.iter().map(|word| -> (Occur, Box<dyn Query>) {
+                (Occur::Must, Box::new(ExpandedWords { field, pattern: Some(Arc::new(word.clone())) }))
+            });
+            return Compiled { candidates: Box::new(BooleanQuery::new(clauses.collect())), exact: false, ranks: false };
+        }
+    };
+    Compiled { candidates: query, exact: true, ranks: true }
+}
+
+fn meta(condition: &Condition, fields: &Fields) -> Compiled {
+    use QueryField as Q;
+    let field = match condition.field {
+        Q::Id => fields.id,
+        Q::ConsumerId => fields.consumer_id,
+        Q::VisitorId => fields.visitor_id,
+        Q::AgentId => fields.agent_id,
+        Q::AgentName => fields.agent_name,
+        Q::Skill | Q::SkillName => fields.skill,
+        Q::Campaign => fields.campaign,
+        Q::Start => fields.start,
+        Q::End => fields.end,
+        Q::Duration => fields.duration,
+        Q::Queue => fields.queue,
+        Q::EndReason => fields.end_reason,
+        Q::StartReason => fields.start_reason,
+        Q::Mcs => fields.mcs,
+        Q::Csat => fields.csat,
+        Q::Transfers => fields.transfers,
+        Q::TransferReason => fields.transfer_reason,
+        Q::Type => fields.kind,
+        Q::Device => fields.device,
+        Q::Origin => fields.origin,
+        Q::Status => fields.status,
+        Q::Interactive => fields.interactive,
+        Q::Source => fields.source,
+        Q::Has => fields.has,
+    };
+    match &condition.test {
+        Test::Any => match condition.field {
+            Q::Start | Q::End | Q::Duration | Q::Queue | Q::EndReason | Q::StartReason => {
+                range(Bound::Included(Term::from_field_i64(field, i64::MIN)), Bound::Unbounded)
+            }
+            Q::Mcs | Q::Csat => range(Bound::Included(Term::from_field_f64(field, f64::MIN)), Bound::Unbounded),
+            Q::Transfers => exactly(AllQuery),
+            Q::Interactive => any(vec![flag(field, true), flag(field, false)]),
+            _ => exactly(ExpandedWords { field, pattern: None }),
+        },
+        Test::Is(value) => {
+            let value = match condition.field {
+                Q::Id | Q::ConsumerId | Q::VisitorId | Q::AgentId | Q::Skill => value.clone(),
+                _ => value.to_lowercase(),
+            };
+            exactly(TermQuery::new(Term::from_field_text(field, name(&value)), IndexRecordOption::Basic))
+        }
+        Test::Matches(pattern) => Compiled { ranks: false, ..sequence(pattern, field) },
+        Test::Code(code) => {
+            let code = Term::from_field_i64(field, *code);
+            range(Bound::Included(code.clone()), Bound::Included(code))
+        }
+        Test::Time(interval) => {
+            let term = |epoch_ms| Term::from_field_i64(field, epoch_ms);
+            range(
+                interval.from_ms.map_or(Bound::Included(term(i64::MIN)), |from| Bound::Included(term(from))),
+                interval.to_ms.map_or(Bound::Unbounded, |to| Bound::Excluded(term(to))),
+            )
+        }
+        Test::Duration(lengths) => of_range(lengths, |milliseconds| Term::from_field_i64(field, milliseconds)),
+        Test::Number(numbers) if condition.field == Q::Transfers => count(numbers, field),
+        Test::Number(numbers) => of_range(numbers, |number| Term::from_field_f64(field, number)),
+        Test::Flag(wanted) => flag(field, *wanted),
+    }
+}
+
+fn flag(field: Field, wanted: bool) -> Compiled {
+    exactly(TermQuery::new(Term::from_field_bool(field, wanted), IndexRecordOption::Basic))
+}
+
+fn range(low: Bound<Term>, high: Bound<Term>) -> Compiled {
+    exactly(RangeQuery::new(low, high))
+}
+
+fn of_range<T: PartialOrd + Copy>(wanted: &Range<T>, term: impl Fn(T) -> Term) -> Compiled {
+    let (low, high) = wanted.bounds();
+    if matches!(wanted, Range::Between(low, high) if low > high) {
+        return exactly(EmptyQuery);
+    }
+    match (low.map(&term), high.map(&term)) {
+        // A range must name its field by at least one end; all do.
+        (Bound::Unbounded, Bound::Unbounded) => exactly(AllQuery),
+        (low, high) => range(low, high),
+    }
+}
+
+/// A range of counts: `transfers:>1.5` is at least 2, and no count is below 0.
+fn count(wanted: &Range<f64>, field: Field) -> Compiled {
+    let (low, high) = wanted.bounds();
+    let low = match low {
+        Bound::Included(low) => low.ceil(),
+        Bound::Excluded(low) => low.floor() + 1.0,
+        Bound::Unbounded => 0.0,
+    };
+    let high = match high {
+        Bound::Included(high) => high.floor(),
+        Bound::Excluded(high) => high.ceil() - 1.0,
+        Bound::Unbounded => f64::MAX,
+    };
+    if high < low || high < 0.0 {
+        return exactly(EmptyQuery);
+    }
+    // `as` saturates, which is what a bound beyond all counts means.
+    let term = |count: f64| Bound::Included(Term::from_field_u64(field, count.max(0.0) as u64));
+    range(term(low), term(high))
+}

@@ -1,0 +1,95 @@
+//! Two queries tantivy does not have: every word that a predicate accepts, without a cap; and a given set of documents.
+
+use super::words::WordPattern;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use tantivy::index::SegmentId;
+use tantivy::query::{BitSetDocSet, ConstScorer, EnableScoring, Explanation, Query, Scorer, Weight};
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{BitSet, DocAddress, DocId, DocSet, Score, Searcher, SegmentReader, TERMINATED};
+
+/// Documents in whose `field` some word matches `pattern` (`None`: any word). Never capped: all matching words count.
+#[derive(Clone, Debug)]
+pub(super) struct ExpandedWords {
+    pub(super) field: Field,
+    pub(super) pattern: Option<Arc<WordPattern>>,
+}
+
+impl Query for ExpandedWords {
+    fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Weight for ExpandedWords {
+    fn scorer(&self, reader: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
+        let mut found = BitSet::with_max_value(reader.max_doc());
+        let inverted = reader.inverted_index(self.field)?;
+        let prefix = self.pattern.as_ref().map_or("", |pattern| pattern.prefix()).as_bytes();
+        let mut words = inverted.terms().range().ge(prefix).into_stream()?;
+        while words.advance() {
+            if !words.key().starts_with(prefix) {
+                break;
+            }
+            let is_meant = match &self.pattern {
+                Some(pattern) => std::str::from_utf8(words.key()).is_ok_and(|word| pattern.matches(word)),
+                None => true,
+            };
+            if is_meant {
+                let mut postings = inverted.read_postings_from_terminfo(words.value(), IndexRecordOption::Basic)?;
+                while postings.doc() != TERMINATED {
+                    found.insert(postings.doc());
+                    postings.advance();
+                }
+            }
+        }
+        Ok(Box::new(ConstScorer::new(BitSetDocSet::from(found), boost)))
+    }
+
+    fn explain(&self, reader: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {
+        explain(self, reader, doc)
+    }
+}
+
+/// A fixed set of documents of one searcher. Scores nothing.
+#[derive(Clone, Debug)]
+pub(super) struct DocumentSet {
+    by_segment: Arc<HashMap<SegmentId, Vec<DocId>>>,
+}
+
+impl DocumentSet {
+    pub(super) fn new(searcher: &Searcher, addresses: &BTreeSet<DocAddress>) -> DocumentSet {
+        let mut by_segment: HashMap<SegmentId, Vec<DocId>> = HashMap::new();
+        for address in addresses {
+            let segment = searcher.segment_reader(address.segment_ord).segment_id();
+            by_segment.entry(segment).or_default().push(address.doc_id);
+        }
+        DocumentSet { by_segment: Arc::new(by_segment) }
+    }
+}
+
+impl Query for DocumentSet {
+    fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Weight for DocumentSet {
+    fn scorer(&self, reader: &SegmentReader, _: Score) -> tantivy::Result<Box<dyn Scorer>> {
+        let mut found = BitSet::with_max_value(reader.max_doc());
+        for doc in self.by_segment.get(&reader.segment_id()).into_iter().flatten() {
+            found.insert(*doc);
+        }
+        Ok(Box::new(ConstScorer::new(BitSetDocSet::from(found), 0.0)))
+    }
+
+    fn explain(&self, reader: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {
+        explain(self, reader, doc)
+    }
+}
+
+fn explain(weight: &dyn Weight, reader: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {
+    let mut scorer = weight.scorer(reader, 1.0)?;
+    let found = scorer.seek(doc) == doc;
+    Ok(Explanation::new("in the set", if found { 1.0 } else { 0.0 }))
+}

@@ -1,0 +1,216 @@
+//! A search: candidates from the index, the matcher's word where the index cannot give it, order, counts, hits.
+
+use super::compile::{Compiled, compile, unsupported};
+use super::complaint::QueryError;
+use super::expand::DocumentSet;
+use super::facets::{Facet, FacetCollector, FacetCount, readable};
+use super::highlight::{Snippet, snippets};
+use super::matcher::Matcher;
+use super::parse::Located;
+use crate::conversation::{Conversation, StoredConversation};
+use crate::index::{IndexError, Reader};
+use jiff::tz::TimeZone;
+use rayon::prelude::*;
+use std::collections::BTreeSet;
+use tantivy::collector::sort_key::{SortBySimilarityScore, SortByStaticFastValue, SortByString};
+use tantivy::collector::{Count, DocSetCollector, TopDocs};
+use tantivy::query::{BooleanQuery, Occur, Query};
+use tantivy::{DocAddress, Order};
+
+/// What hits are ordered by; the key of the conversation breaks ties, so the order is the same after any rebuild.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// Best match first.
+    Relevance,
+    /// Latest start first.
+    Start,
+    /// Latest end first.
+    End,
+    /// Highest MCS first.
+    Mcs,
+    /// Longest first.
+    Duration,
+    /// Most transfers first.
+    Transfers,
+}
+
+/// A question to the index.
+#[derive(Clone, Debug)]
+pub struct SearchRequest {
+    /// What to find.
+    pub query: Located,
+    /// Text of the query, for errors.
+    pub text: String,
+    /// `None`: relevance where the query has words, else start.
+    pub sort: Option<Sort>,
+    /// Reverses the order.
+    pub reverse: bool,
+    /// Hits wanted; `None` for all.
+    pub limit: Option<usize>,
+    /// What to count.
+    pub facets: Vec<Facet>,
+    /// Zone of the days and months of facets.
+    pub tz: TimeZone,
+}
+
+/// The answer.
+pub struct SearchAnswer {
+    /// Conversations that match; always exact.
+    pub total: u64,
+    /// Counts per asked facet, in the order asked.
+    pub facets: Vec<(Facet, Vec<FacetCount>)>,
+    /// The hits, in order; load each with [`Hits::load`].
+    pub hits: Hits,
+}
+
+/// Addresses of the hits, and what it takes to show them. Hits are loaded one by one, so that any number can be printed.
+pub struct Hits {
+    addresses: Vec<(Option<f32>, DocAddress)>,
+    matcher: Matcher,
+}
+
+/// One hit, loaded.
+pub struct Hit {
+    /// All revisions.
+    pub stored: StoredConversation,
+    /// The view people read.
+    pub merged: Conversation,
+    /// How well it matches; only where hits are ranked.
+    pub score: Option<f32>,
+    /// Where it matches.
+    pub snippets: Vec<Snippet>,
+}
+
+/// Why a search failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The query cannot be answered.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The index cannot be read.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+impl From<tantivy::TantivyError> for SearchError {
+    fn from(error: tantivy::TantivyError) -> SearchError {
+        SearchError::Index(error.into())
+    }
+}
+
+/// Answers a request.
+///
+/// # Errors
+/// [`SearchError::Query`] names every form that this version does not answer; none is dropped.
+pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchAnswer, SearchError> {
+    let refused = unsupported(&request.query);
+    if !refused.is_empty() {
+        return Err(QueryError { query: request.text.clone(), complaints: refused, more: 0 }.into());
+    }
+    let tree = &request.query.query;
+    let matcher = Matcher::new(tree);
+    let Compiled { candidates, exact, ranks } = compile(tree, reader.fields());
+    let visible = without_superseded(reader, candidates);
+    let query = if exact { visible } else { verified(reader, &matcher, visible)? };
+
+    let sort = request.sort.unwrap_or(if ranks { Sort::Relevance } else { Sort::Start });
+    let facets = FacetCollector { facets: &request.facets, fields: *reader.fields() };
+    let searcher = reader.searcher();
+    let (total, counts) = searcher.search(&query, &(Count, facets))?;
+    let limit = request.limit.unwrap_or(usize::MAX).min(total);
+    let addresses = if limit == 0 { Vec::new() } else { ordered(reader, &*query, sort, request.reverse, limit)? };
+    let facets =
+        request.facets.iter().zip(counts).map(|(facet, counts)| (*facet, readable(*facet, counts, &request.tz)));
+    Ok(SearchAnswer { total: total as u64, facets: facets.collect(), hits: Hits { addresses, matcher } })
+}
+
+fn without_superseded(reader: &Reader, query: Box<dyn Query>) -> Box<dyn Query> {
+    if reader.superseded().is_empty() {
+        return query;
+    }
+    let hidden = DocumentSet::new(reader.searcher(), reader.superseded());
+    Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, Box::new(hidden))]))
+}
+
+/// Puts every candidate to the matcher, on all cores, and keeps those that hold. Ranking stays the candidates'.
+fn verified(reader: &Reader, matcher: &Matcher, candidates: Box<dyn Query>) -> Result<Box<dyn Query>, SearchError> {
+    let mut addresses: Vec<DocAddress> = reader.searcher().search(&candidates, &DocSetCollector)?.into_iter().collect();
+    // In order, neighbours share a block of the document store.
+    addresses.sort_unstable();
+    let found: BTreeSet<DocAddress> = addresses
+        .par_chunks(256)
+        .map(|chunk| {
+            let mut found = Vec::new();
+            for address in chunk {
+                if matcher.matches(&reader.load(*address)?) {
+                    found.push(*address);
+                }
+            }
+            Ok(found)
+        })
+        .collect::<Result<Vec<_>, IndexError>>()?
+        .into_iter()
+        .flatten()
+        .collect();
+    let found = DocumentSet::new(reader.searcher(), &found);
+    Ok(Box::new(BooleanQuery::new(vec![(Occur::Must, candidates), (Occur::Must, Box::new(found))])))
+}
+
+fn ordered(
+    reader: &Reader,
+    query: &dyn Query,
+    sort: Sort,
+    reverse: bool,
+    limit: usize,
+) -> Result<Vec<(Option<f32>, DocAddress)>, SearchError> {
+    let searcher = reader.searcher();
+    let order = if reverse { Order::Asc } else { Order::Desc };
+    let key = || (SortByString::for_field("key"), Order::Asc);
+    let top = TopDocs::with_limit(limit);
+    fn plain<K>(found: Vec<(K, DocAddress)>) -> Vec<(Option<f32>, DocAddress)> {
+        found.into_iter().map(|(_, address)| (None, address)).collect()
+    }
+    let by_time = |field: &str| (SortByStaticFastValue::<i64>::for_field(field), order);
+    Ok(match sort {
+        Sort::Relevance => {
+            let found = searcher.search(query, &top.order_by(((SortBySimilarityScore, order), key())))?;
+            found.into_iter().map(|((score, _), address)| (Some(score), address)).collect()
+        }
+        Sort::Start => plain(searcher.search(query, &top.order_by((by_time("start"), key())))?),
+        Sort::End => plain(searcher.search(query, &top.order_by((by_time("end"), key())))?),
+        Sort::Duration => plain(searcher.search(query, &top.order_by((by_time("duration"), key())))?),
+        Sort::Mcs => {
+            let mcs = (SortByStaticFastValue::<f64>::for_field("mcs"), order);
+            plain(searcher.search(query, &top.order_by((mcs, key())))?)
+        }
+        Sort::Transfers => {
+            let transfers = (SortByStaticFastValue::<u64>::for_field("transfers"), order);
+            plain(searcher.search(query, &top.order_by((transfers, key())))?)
+        }
+    })
+}
+
+impl Hits {
+    /// Number of hits to load.
+    pub fn len(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
+    /// Loads a hit with at most `max_snippets` snippets.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn load(&self, reader: &Reader, at: usize, max_snippets: usize) -> Result<Hit, IndexError> {
+        let (score, address) = self.addresses[at];
+        let stored = reader.load(address)?;
+        let merged = stored.merged();
+        let highlights = if max_snippets == 0 { Vec::new() } else { self.matcher.highlights(&stored, &merged) };
+        let snippets = snippets(&merged, &highlights, max_snippets);
+        Ok(Hit { stored, merged, score, snippets })
+    }
+}

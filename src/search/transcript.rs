@@ -1,0 +1,61 @@
+//! A conversation as the matcher sees it: every line cut into words, once.
+
+use crate::conversation::{Conversation, Role, plain_text};
+use crate::index::tokenizer::words;
+use std::ops::Range;
+
+/// One line, cut into words.
+pub(super) struct Line {
+    pub(super) role: Role,
+    words: Vec<WordAt>,
+    /// Folded words, back to back.
+    folded: String,
+}
+
+struct WordAt {
+    folded: Range<usize>,
+    /// Byte range in the line's plain text.
+    range: Range<usize>,
+    position: usize,
+}
+
+/// A word, or a part of one, of a line.
+pub(super) struct LineWord<'l> {
+    pub(super) folded: &'l str,
+    pub(super) range: Range<usize>,
+    pub(super) position: usize,
+}
+
+impl Line {
+    pub(super) fn of(role: Role, text: &str) -> Line {
+        let mut folded = String::with_capacity(text.len());
+        let mut found = Vec::new();
+        let mut reader = words(text);
+        while let Some(word) = reader.next_word() {
+            let from = folded.len();
+            folded.push_str(word.text);
+            found.push(WordAt { folded: from..folded.len(), range: word.start..word.end, position: word.position });
+        }
+        Line { role, words: found, folded }
+    }
+
+    /// Words and parts in order of position.
+    pub(super) fn words(&self) -> impl Iterator<Item = LineWord<'_>> {
+        self.words.iter().map(|word| self.at(word))
+    }
+
+    /// Words and parts at one position.
+    pub(super) fn words_at(&self, position: usize) -> impl Iterator<Item = LineWord<'_>> {
+        let from = self.words.partition_point(|word| word.position < position);
+        self.words[from..].iter().take_while(move |word| word.position == position).map(|word| self.at(word))
+    }
+
+    fn at(&self, word: &WordAt) -> LineWord<'_> {
+        LineWord { folded: &self.folded[word.folded.clone()], range: word.range.clone(), position: word.position }
+    }
+}
+
+/// All lines of a conversation, in order.
+pub(super) fn lines(conversation: &Conversation) -> Vec<Line> {
+    conversation.messages.iter().map(|message| Line::of(message.role, &plain_text(message))).collect()
+}
