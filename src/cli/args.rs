@@ -141,8 +141,8 @@ pub(crate) struct Index {
 
 #[derive(Args, Debug)]
 pub(crate) struct Search {
-    /// The query; several words are one query. `chatvault search --help` lists the forms
-    #[arg(required = true, value_name = "QUERY", allow_hyphen_values = true, trailing_var_arg = false)]
+    /// The query, best in quotes; one that starts with a hyphen goes behind `--`
+    #[arg(required = true, value_name = "QUERY")]
     pub(crate) query: Vec<String>,
     /// Hits to print, or `all`
     #[arg(long, value_name = "N", default_value = "20")]

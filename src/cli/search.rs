@@ -146,7 +146,8 @@ fn print_json(
         return Ok(writeln!(out)?);
     }
     let mut opening = serde_json::to_string_pretty(&head).map_err(io::Error::from)?;
-    opening.truncate(opening.trim_end().trim_end_matches('}').trim_end().len());
+    // The hits go in before the brace that closes the document.
+    opening.truncate(opening.trim_end().strip_suffix('}').unwrap_or(&opening).trim_end().len());
     write!(out, "{opening},\n  \"hits\": [")?;
     for at in 0..answer.hits.len() {
         write!(out, "{}\n    ", if at == 0 { "" } else { "," })?;

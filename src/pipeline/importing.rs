@@ -226,11 +226,15 @@ fn recognise(file: File) -> std::io::Result<Option<ImportedKind>> {
 }
 
 fn kind_of(text: &[u8]) -> Option<ImportedKind> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let holds = |needle: &str| memchr::memmem::find(text, needle.as_bytes()).is_some();
     if holds("-----BEGIN PGP MESSAGE") {
         return Some(ImportedKind::Unknown);
     }
-    if !holds("recordCollection") && !holds("com.liveperson.dataaccess") {
+    let is_json = text.trim_ascii_start().starts_with(b"{") || text.trim_ascii_start().starts_with(b"[");
+    let is_avro = container_of(text) == Container::AvroContainer;
+    let names_records = holds("\"recordCollection\"") || holds("com.liveperson.dataaccess");
+    if !(is_json || is_avro) || !names_records {
         return None;
     }
     let streams = [
@@ -283,6 +287,7 @@ mod tests {
         let engagement = br#"{"recordCollection":[{"body":{"com.liveperson.dataaccess.EngagementData":{}}}]}"#;
         assert_eq!(kind_of(engagement), Some(ImportedKind::DataAccess("data-access/engagement")));
         assert_eq!(kind_of(br#"{"name":"package.json"}"#), None);
+        assert_eq!(kind_of(b"# Notes\nThe `recordCollection` holds com.liveperson.dataaccess records"), None);
         assert_eq!(kind_of(b"-----BEGIN PGP MESSAGE-----"), Some(ImportedKind::Unknown));
     }
 }
