@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
+    output::leave_when_the_reader_is_gone();
     // Signatures and TLS share one provider; ring needs no system library.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = match Cli::try_parse() {
@@ -48,7 +49,9 @@ pub(crate) fn run() -> ExitCode {
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
-            output.failure(&failure);
+            if failure.exit != Exit::ReaderGone {
+                output.failure(&failure);
+            }
             ExitCode::from(failure.exit as u8)
         }
     }

@@ -1,7 +1,7 @@
 //! `sync`: everything new from LivePerson into the archive, then into the index.
 
 use super::args::Sync;
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, of_acquire};
 use super::output::{Output, bytes, counted, number};
 use super::progress::Progress;
 use super::{import, open_for_writing, runtime, settings};
@@ -128,12 +128,18 @@ fn to_json(report: &SyncReport, elapsed_s: f64) -> Value {
         }
         streams.insert(name.clone(), value);
     }
-    json!({
+    let mut value = json!({
         "streams": streams,
         "index": report.indexed,
         "requests": report.acquired.requests,
         "interrupted": report.acquired.interrupted,
         "stopped": report.acquired.stopped.as_ref().map(ToString::to_string),
         "elapsed_s": elapsed_s,
-    })
+    });
+    if let Some(stopped) = &report.acquired.stopped {
+        value["error"] = json!(stopped.to_string());
+        value["hints"] = json!(stopped.hints());
+        value["exit_code"] = json!(of_acquire(stopped) as u8);
+    }
+    value
 }

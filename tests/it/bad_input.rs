@@ -45,8 +45,13 @@ fn wrong_credentials_name_the_keys() {
     }
     assert!(run.stderr.contains("hint: "), "{}", run.stderr);
     assert!(!run.all().contains("not-the-secret"));
+    let mut command = vault.command(&["--json", "sync"]);
+    command.env("CHATVAULT_APP_SECRET", "not-the-secret");
+    let told = Run::of(command.output().unwrap()).exits(6).json();
+    assert_eq!(told["exit_code"], 6);
+    assert!(told["error"].as_str().unwrap().contains("CHATVAULT_APP_SECRET"), "{told:#}");
     assert_eq!(lab.simulator.requests().download, 0);
-    assert!(lab.simulator.requests().listing <= 1, "refused keys are tried once, not thirty times");
+    assert!(lab.simulator.requests().listing <= 2, "refused keys are tried once, not thirty times");
 
     // None at all: no request is needed to know.
     let mut command = vault.command(&["sync"]);

@@ -142,10 +142,9 @@ fn colour_only_where_it_is_wanted() {
 
 #[test]
 fn errors_are_objects_for_scripts() {
-    let vault = Vault::new("75555851");
+    let vault = hostile();
     let nowhere = temp_folder();
     let nowhere = nowhere.path().to_string_lossy().into_owned();
-    let mut seen = 0;
     for (arguments, code) in [
         (&["--json", "show", "1"][..], 1),
         (&["--json", "search", "colour:red"], 2),
@@ -157,14 +156,13 @@ fn errors_are_objects_for_scripts() {
         (&["--json", "verify", "--read-data-subset", "3/2"], 2),
     ] {
         let run = if arguments.contains(&"--vault") { run(arguments) } else { vault.run(arguments) };
-        // Without an index there is nothing to search yet; both are errors of the same shape.
         let error = run.json();
-        assert_eq!(run.code, Some(i32::try_from(error["exit_code"].as_u64().unwrap()).unwrap()), "{arguments:?}");
+        assert_eq!(run.code, Some(code), "{arguments:?}");
+        assert_eq!(error["exit_code"], code, "{arguments:?}");
         assert!(!error["error"].as_str().unwrap().is_empty(), "{arguments:?}");
         assert_eq!(error["schema_version"], 1);
-        seen += usize::from(run.code == Some(code));
+        assert!(run.stderr.is_empty(), "{arguments:?}: {}", run.stderr);
     }
-    assert!(seen >= 4, "{seen}");
 }
 
 #[test]
@@ -192,7 +190,9 @@ fn a_closed_pipe_is_no_panic() {
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!said.contains("panicked"), "{arguments:?}: {said}");
-        assert_ne!(output.status.code(), Some(101), "{arguments:?}");
+        // 0 where everything was written before the reader went.
+        assert!(matches!(output.status.code(), Some(0 | 141)), "{arguments:?}: {:?} {said}", output.status);
+        assert!(!said.contains("error"), "{arguments:?}: {said}");
     }
 }
 
