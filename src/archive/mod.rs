@@ -38,6 +38,9 @@ mod faulty;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod verify_tests;
 
 pub use chain::{ChainReport, Event, EventKind};
 pub use check::CheckLimits;

@@ -30,6 +30,8 @@ mod words;
 pub(crate) mod arbitrary;
 #[cfg(test)]
 mod language_tests;
+#[cfg(test)]
+mod property_tests;
 
 pub use matcher::{Highlight, Matcher};
 pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, Sort, search};

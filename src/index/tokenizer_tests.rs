@@ -1,0 +1,101 @@
+//! Texts and the words they are cut into.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Words as `text@position`, parts as `+text@position`.
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    let mut reader = words(text);
+    let mut found = Vec::new();
+    while let Some(word) = reader.next_word() {
+        let plus = if word.is_part { "+" } else { "" };
+        found.push(format!("{plus}{}@{}", word.text, word.position));
+    }
+    assert_eq!(found.join(" "), expected);
+}
+
+#[test]
+fn words_of_english() {
+    check("Where is my Order?", "where@0 is@1 my@2 order@3");
+    check("I'm sure, it's John's", "i'm@0 sure@1 it's@2 john's@3 +john@3");
+    check("3.50 and 1,234.56, 5;6 a,b", "3.50@0 +3@0 +50@0 and@1 1,234.56@2 +1@2 +234@2 +56@2 5;6@3 +5@3 +6@3 a@4 b@5");
+    check("... --- ___ '", "");
+}
+
+#[test]
+fn identifiers_are_found_whole_and_by_part() {
+    check("ERR-204 ERR_204", "err@0 204@1 err_204@2 +err@2 +204@2");
+    check("anna.m@example.org", "anna.m@0 +anna@0 +m@0 example.org@1 +example@1 +org@1");
+    check("1Z999AA10123456784", "1z999aa10123456784@0");
+    check("https://shop.example.org/a?b=5", "https@0 shop.example.org@1 +shop@1 +example@1 +org@1 a@2 b@3 5@4");
+}
+
+#[test]
+fn accents_width_and_case_fold() {
+    check("Crème BRÛLÉE", "creme@0 brulee@1");
+    check("Straße STRASSE", "strasse@0 strasse@1");
+    check("İstanbul ılık", "istanbul@0 ilik@1");
+    check("ＡＢＣ１２３", "abc123@0");
+    check("cafe\u{301}", "cafe@0");
+    check("Ærø Łódź", "aero@0 lodz@1");
+    check("l’annulation", "l'annulation@0 +annulation@0");
+}
+
+#[test]
+fn scripts_without_spaces_and_others() {
+    check("退款到账", "退@0 款@1 到@2 账@3");
+    check(
+        "カード です",
+        "カ@0 ー@1 ト\u{3099}@2 て\u{3099}@3 す@4".replace("ト\u{3099}", "ド").replace("て\u{3099}", "で").as_str(),
+    );
+    check("환불 해주세요", "환불@0 해주세요@1");
+    check("שָׁלוֹם", "שלום@0");
+    check("مَرْحَبًا أهلا", "مرحبا@0 اهلا@1");
+    check("धन्यवाद", "धन्यवाद@0");
+}
+
+#[test]
+fn emoji_are_words() {
+    check("great 👍🏽 ❤️!", "great@0 👍@1 ❤@2");
+}
+
+#[test]
+fn messages_are_far_apart() {
+    check("a\u{1e}b", "a@0 b@17");
+    check("é\u{1e}b", "e@0 b@17");
+}
+
+#[test]
+fn long_words_are_kept_in_pieces() {
+    let long = "x".repeat(MAX_WORD_BYTES + 10);
+    assert_eq!(fold_words(&long).iter().map(String::len).collect::<Vec<_>>(), [MAX_WORD_BYTES, 10]);
+    let long = "é".repeat(MAX_WORD_BYTES);
+    assert_eq!(fold_words(&long).len(), 2);
+}
+
+proptest! {
+    /// The fast path for ASCII is only a fast path: on ASCII text the full rules give the same words. (Colons apart:
+    /// the rules join `a:b`, which nobody who searches expects.)
+    #[test]
+    fn ascii_words_follow_uax_29(text in "[ -9;-~]{0,60}") {
+        let slow: Vec<String> = text.split_word_bounds()
+            .filter(|segment| segment.contains(char::is_alphanumeric))
+            .map(|segment| segment.to_ascii_lowercase()).collect();
+        prop_assert_eq!(fold_words(&text), slow);
+    }
+
+    /// Offsets are on character boundaries, inside the text, and words do not overlap.
+    #[test]
+    fn offsets_are_sound(text in "\\PC{0,60}") {
+        let mut reader = words(&text);
+        let mut end = 0;
+        while let Some(word) = reader.next_word() {
+            prop_assert!(text.get(word.start..word.end).is_some_and(|slice| !slice.is_empty()));
+            if !word.is_part {
+                prop_assert!(word.start >= end);
+                end = word.end;
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The promises of chatvault, held against the real binary and a simulated account. One file per promise.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod cli;
+mod crash;
+mod decode;
+mod layering;
+mod search;
+mod support;
+mod sync;
+mod witness;
