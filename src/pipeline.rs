@@ -10,7 +10,7 @@ mod importing;
 mod indexing;
 
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
-pub use indexing::{FileProblems, IndexReport, RunOptions};
+pub use indexing::{FileProblems, IndexReport, RunOptions, StreamCounts};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};
 use crate::archive::{Archive, ArchiveError, ArchivedFile};
@@ -93,16 +93,14 @@ pub fn sync(
     run.catch_up()?;
 
     let (published, mut arriving) = tokio::sync::mpsc::channel::<ArchivedFile>(64);
-    let acquired = std::thread::scope(|scope| {
-        let indexing = scope.spawn(|| {
-            let files = std::iter::from_fn(|| arriving.blocking_recv());
-            run.index_stream(files)
-        });
+    let indexer = &mut run;
+    let (acquired, indexed) = std::thread::scope(|scope| {
+        // The receiver moves into the thread: an indexer that fails drops it, and downloads go on without one.
+        let indexing = scope.spawn(move || indexer.index_stream(std::iter::from_fn(|| arriving.blocking_recv())));
         let acquired = runtime.block_on(acquire::sync(settings, archive.clone(), acquire_progress, published, cancel));
         let indexed = indexing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (acquired, indexed)
     });
-    let (acquired, indexed) = acquired;
     // An index that cannot be written must not hide what the archive has to say.
     let acquired = acquired?;
     indexed?;

@@ -64,7 +64,7 @@ pub struct Reading {
 /// An entry of a listing that is reported and recorded, but never fetched.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RefusedEntry {
-    /// The name as [`shown`] prints it.
+    /// The name as `shown` prints it.
     pub name: String,
     /// [`ProblemKind::RefusedName`] or [`ProblemKind::RefusedHost`].
     pub kind: ProblemKind,
@@ -77,7 +77,7 @@ pub struct RefusedEntry {
 pub struct AnswerProblem {
     /// What kind.
     pub kind: ProblemKind,
-    /// One sentence part; holds at most [`words`] of the server's body.
+    /// One sentence part; holds at most `words` of the server's body.
     pub reason: String,
 }
 

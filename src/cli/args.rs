@@ -72,6 +72,7 @@ pub(crate) enum Command {
     /// Bring the index up to the archive
     Index(Index),
     /// Find conversations
+    #[command(after_long_help = FORMS)]
     Search(Search),
     /// Show one conversation as a transcript
     Show(Show),
@@ -138,6 +139,27 @@ pub(crate) struct Index {
     #[arg(long)]
     pub(crate) rebuild: bool,
 }
+
+/// The query language, for `search --help`.
+const FORMS: &str = "\
+Queries:
+  refund  \"cancel my account\"          word; phrase inside one message
+  consumer:refund  agent:\"best I\"     who said it: consumer agent bot system note
+  a AND b   a OR b   NOT a   -a   ( )   boolean; words side by side are ANDed
+  refund*  ref?nd  refnd~1  /re.und/    wildcard, fuzzy, regular expression: one word each
+  cancel w/5 account   cancel pre/3 account   refund turns/2 manager
+                                        at most n words apart; in that order; n messages apart
+  start:2026-07-01..2026-07-31  start:>2026-06  duration:>10m  queue:>60s  end:
+  end_reason:205  end_reason:visitor-disconnected  start_reason:  mcs:<50  transfers:>=2
+  id:  agent_id:  agent_name:  skill:3  campaign:  consumer_id:  visitor_id:
+  type:chat  device:mobile  origin:web  status:closed  interactive:false  source:data-access
+  has:transfer  has:form  has:link  has:encrypted  has:revision
+  *                                     everything
+
+Examples:
+  chatvault search 'consumer:\"cancel my order\" start:2026-06' --facets day,skill
+  chatvault search 'refund -agent:sorry' --limit all --ndjson
+  chatvault search -- '-refund'";
 
 #[derive(Args, Debug)]
 pub(crate) struct Search {

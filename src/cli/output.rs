@@ -178,16 +178,11 @@ fn escaped(text: &str, keep_lines: bool) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Columns of the terminal, at least 40.
+/// Columns of the terminal, 40 to 160; 100 where there is none.
 pub(crate) fn width() -> usize {
-    let (_, columns) = console_size();
-    columns.clamp(40, 160)
-}
-
-fn console_size() -> (u16, usize) {
-    // The terminal tells indicatif's console crate; elsewhere 100 columns read well.
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    (0, columns.unwrap_or(100))
+    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let columns = named.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)));
+    columns.unwrap_or(100).clamp(40, 160)
 }
 
 /// `1.2 GB`, in powers of ten.
@@ -237,9 +232,12 @@ pub(crate) fn readable_time(epoch_ms: i64, tz: &TimeZone) -> String {
     }
 }
 
-/// `1h 02m`, `3m 05s`, `7s`.
+/// `3d 04h`, `1h 02m`, `3m 05s`, `7s`.
 pub(crate) fn readable_duration(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
+    if seconds >= 48 * 3600 {
+        return format!("{}d {:02}h", seconds / 86_400, seconds / 3600 % 24);
+    }
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s}s"),
         (0, m, s) => format!("{m}m {s:02}s"),
@@ -275,6 +273,7 @@ mod tests {
         assert_eq!(number(1_234_567), "1,234,567");
         assert_eq!(counted(1, "file"), "1 file");
         assert_eq!(readable_duration(3_725_000), "1h 02m");
+        assert_eq!(readable_duration(49 * 3_600_000), "2d 01h");
         assert_eq!(json_time(Some(1_469_469_281_856)), json!("2016-07-25T17:54:41.856Z"));
         assert_eq!(json_time(Some(i64::MAX)), Value::Null);
     }

@@ -122,9 +122,9 @@ fn to_json(report: &SyncReport, elapsed_s: f64) -> Value {
     for (name, stream) in &report.acquired.streams {
         let mut value = serde_json::to_value(stream).unwrap_or_default();
         if let Some(object) = value.as_object_mut() {
-            // Decoding counts over the run: there is one decoded stream so far.
-            object.insert("records".into(), json!(report.indexed.records));
-            object.insert("conversations".into(), json!(report.indexed.conversations));
+            let counts = report.indexed.streams.get(name).copied().unwrap_or_default();
+            object.insert("records".into(), json!(counts.records));
+            object.insert("conversations".into(), json!(counts.conversations));
         }
         streams.insert(name.clone(), value);
     }

@@ -25,6 +25,8 @@ const INLINE: [&str; 15] =
 fn strip_html(html: &str) -> String {
     let mut text = String::with_capacity(html.len());
     let mut rest = html;
+    // Once no '>' is left no tag can follow: a long line of '<' must not be searched to its end at each.
+    let mut tags_may_follow = true;
     while let Some(at) = rest.find(['<', '&']) {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
@@ -41,7 +43,7 @@ fn strip_html(html: &str) -> String {
             }
             continue;
         }
-        match tag(rest) {
+        match tags_may_follow.then(|| tag(rest)).flatten() {
             Some(Tag { name, length, hides_until }) => {
                 if !INLINE.iter().any(|inline| name.eq_ignore_ascii_case(inline)) && !text.ends_with([' ', '\n']) {
                     text.push(' ');
@@ -54,6 +56,7 @@ fn strip_html(html: &str) -> String {
             }
             // "5 < 6" in an HTML line: not a tag, so a character.
             None => {
+                tags_may_follow = tags_may_follow && rest.contains('>');
                 text.push('<');
                 rest = &rest[1..];
             }
@@ -62,6 +65,9 @@ fn strip_html(html: &str) -> String {
     text.push_str(rest);
     text.trim().to_owned()
 }
+
+/// Characters within which the quotes of a tag are honoured; a longer tag ends at its first `>`.
+const MAX_QUOTED_TAG: usize = 4096;
 
 struct Tag<'a> {
     name: &'a str,
@@ -81,7 +87,7 @@ fn tag(html: &str) -> Option<Tag<'_>> {
         return None;
     }
     let mut quote = None;
-    let end = html.char_indices().find(|&(_, c)| match quote {
+    let end = html.char_indices().take(MAX_QUOTED_TAG).find(|&(_, c)| match quote {
         Some(open) => {
             if c == open {
                 quote = None;

@@ -98,11 +98,12 @@ fn note_other_bodies(bodies: u64, nothing_else: bool, envelope: &Envelope, at: u
 /// Walks one top-level value, framing each conversation on its own.
 fn read_carefully(text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) {
     decoder.report.records += 1;
-    let start = text.offset();
-    let mut document = Document { envelope: Envelope::default(), conversations: 0, other_bodies: 0, decoder };
+    let (start, first_ordinal) = (text.offset(), decoder.ordinal);
+    let mut document = Document { envelope: Envelope::default(), other_bodies: 0, decoder };
     let outcome = document.value(text);
-    let Document { envelope, conversations, other_bodies, decoder } = document;
-    note_other_bodies(other_bodies, conversations == 0 && outcome.is_ok(), &envelope, start, decoder);
+    let Document { envelope, other_bodies, decoder } = document;
+    let nothing_else = outcome.is_ok() && decoder.ordinal == first_ordinal;
+    note_other_bodies(other_bodies, nothing_else, &envelope, start, decoder);
     match outcome {
         Ok(()) => {}
         Err(Fault::Cut) => decoder.broken(ProblemKind::CutShort, text.offset(), "the file ends inside a record"),
@@ -119,7 +120,6 @@ fn read_carefully(text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) {
 
 struct Document<'d, 'a, 's> {
     envelope: Envelope,
-    conversations: u64,
     other_bodies: u64,
     decoder: &'d mut Decoder<'a, 's>,
 }
@@ -181,7 +181,7 @@ impl Document<'_, '_, '_> {
         let (at, json) = match text.frame() {
             Ok(framed) => framed,
             Err(Fault::TooLarge(bytes)) => {
-                let at = text.offset();
+                let at = text.offset().saturating_sub(bytes);
                 self.decoder.broken(ProblemKind::TooLarge, at, format!("a conversation of {bytes} bytes"));
                 return Ok(());
             }
@@ -205,7 +205,6 @@ impl Document<'_, '_, '_> {
                 data_access::note_odd(&pull, self.decoder.ordinal, at, &mut self.decoder.report.problems);
                 header.put_into(&mut conversation);
                 conversation.account_id = self.envelope.account_id.clone().unwrap_or_default();
-                self.conversations += 1;
                 self.decoder.emit(conversation, &self.envelope, at, json);
             }
             Ok(None) => {}

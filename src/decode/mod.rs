@@ -44,8 +44,8 @@ pub struct DecodeLimits {
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        // A transcript of this size has half a million lines; real ones stay below one megabyte.
-        DecodeLimits { max_record_bytes: 64 << 20 }
+        // A transcript of this size has a quarter of a million lines; real ones stay below one megabyte.
+        DecodeLimits { max_record_bytes: 32 << 20 }
     }
 }
 

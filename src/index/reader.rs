@@ -25,8 +25,22 @@ impl Reader {
     /// # Errors
     /// [`IndexError::Missing`] where there is none; [`IndexError::OtherVersion`] and [`IndexError::Damaged`] call for a rebuild.
     pub fn open(home: &Path) -> Result<Reader, IndexError> {
-        let folder = home::current(home)?.ok_or_else(|| IndexError::Missing(home.to_owned()))?;
-        let (index, fields) = home::open(&folder)?;
+        let named = || home::current(home)?.ok_or_else(|| IndexError::Missing(home.to_owned()));
+        let mut folder = named()?;
+        loop {
+            match Reader::open_folder(&folder) {
+                Ok(reader) => return Ok(reader),
+                // A rebuild may have put another generation in its place meanwhile, and removed this one.
+                Err(error) => match named()? {
+                    newer if newer != folder => folder = newer,
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    fn open_folder(folder: &Path) -> Result<Reader, IndexError> {
+        let (index, fields) = home::open(folder)?;
         let checkpoint = Checkpoint::from_payload(index.load_metas()?.payload.as_deref())?;
         let searcher = index.reader_builder().reload_policy(tantivy::ReloadPolicy::Manual).try_into()?.searcher();
         let mut superseded = BTreeSet::new();

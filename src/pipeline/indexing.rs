@@ -8,7 +8,7 @@ use crate::archive::{Archive, ArchivedFile, Contents};
 use crate::decode::{DecodeLimits, FileContext, FileReport, Problems, decode_file};
 use crate::index::{IndexError, Writer, WriterOptions};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
@@ -48,6 +48,15 @@ pub struct FileProblems {
     pub problems: Problems,
 }
 
+/// What the files of one stream held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StreamCounts {
+    /// Top-level values.
+    pub records: u64,
+    /// Conversation records.
+    pub conversations: u64,
+}
+
 /// What went into the index.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct IndexReport {
@@ -59,6 +68,8 @@ pub struct IndexReport {
     pub conversations: u64,
     /// Bytes of JSON after unpacking.
     pub json_bytes: u64,
+    /// The same, by stream.
+    pub streams: BTreeMap<String, StreamCounts>,
     /// Problems of all files, counted.
     pub problems: Problems,
     /// The first files that had any, with located examples.
@@ -172,6 +183,9 @@ impl<'r> IndexRun<'r> {
         self.report.records += report.records;
         self.report.conversations += report.conversations;
         self.report.json_bytes += report.json_bytes;
+        let stream = self.report.streams.entry(file.stream).or_default();
+        stream.records += report.records;
+        stream.conversations += report.conversations;
         self.report.problems.add_counts(&report.problems);
         if report.problems.total() > 0 && self.report.files_with_problems.len() < MAX_FILES_WITH_PROBLEMS {
             self.report.files_with_problems.push(FileProblems { file: file.path, problems: report.problems });
