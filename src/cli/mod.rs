@@ -6,6 +6,9 @@
 //! * Never: holds logic that a library user would miss.
 //! * Start reading at: [`run`], then the file named after the command.
 
+#[macro_use]
+mod stdout;
+
 mod args;
 mod demo;
 mod exit;
