@@ -40,7 +40,6 @@ use std::sync::Arc;
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
-    output::leave_when_the_reader_is_gone();
     // Signatures and TLS share one provider; ring needs no system library.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = match Cli::try_parse() {

@@ -1,5 +1,6 @@
 //! Data for stdout. A reader that has seen enough (`| head -1`) ends the program quietly, it is no failure.
 
+use super::exit::Exit;
 use std::io::{self, Write};
 
 /// `print!` that survives a closed pipe.
@@ -19,12 +20,12 @@ pub(super) fn write(arguments: std::fmt::Arguments<'_>) {
     }
 }
 
-/// Ends the program where stdout is gone: with 0 for a closed pipe, with 1 for a full disk behind it.
+/// Ends the program where stdout is gone: without a word for a closed pipe, with an error for a full disk behind it.
 pub(super) fn end(error: &io::Error) -> ! {
-    let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
-    if !is_closed {
-        // Nothing is left to do if stderr is gone too.
-        let _ = writeln!(io::stderr(), "error: cannot write the output: {error}");
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        std::process::exit(Exit::ReaderGone as i32);
     }
-    std::process::exit(i32::from(!is_closed));
+    // Nothing is left to do if stderr is gone too.
+    let _ = writeln!(io::stderr(), "error: cannot write the output: {error}");
+    std::process::exit(Exit::Failed as i32);
 }
