@@ -144,8 +144,7 @@ impl From<std::io::Error> for Failure {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             super::stdout::end(&error);
         }
-        let is_pipe = error.kind() == std::io::ErrorKind::BrokenPipe;
-        Failure::new(if is_pipe { Exit::ReaderGone } else { Exit::Failed }, error.to_string())
+        Failure::new(Exit::Failed, error.to_string())
     }
 }
 

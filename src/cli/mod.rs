@@ -51,9 +51,7 @@ pub(crate) fn run() -> ExitCode {
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
-            if failure.exit != Exit::ReaderGone {
-                output.failure(&failure);
-            }
+            output.failure(&failure);
             ExitCode::from(failure.exit as u8)
         }
     }
