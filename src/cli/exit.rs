@@ -100,7 +100,10 @@ impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Failure {
         let failure = Failure::new(Exit::Failed, error.to_string());
         match error {
-            IndexError::Io(_) => failure.hint("the archive is whole; free some space and run `chatvault index`"),
+            IndexError::Io(ref error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                failure.hint("what was archived is safe; free some space and run `chatvault index`")
+            }
+            IndexError::Io(_) => failure.hint("what was archived is safe; mend this and run `chatvault index`"),
             _ => failure,
         }
     }
@@ -138,6 +141,9 @@ impl From<SearchError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            super::stdout::end(&error);
+        }
         let is_pipe = error.kind() == std::io::ErrorKind::BrokenPipe;
         Failure::new(if is_pipe { Exit::ReaderGone } else { Exit::Failed }, error.to_string())
     }

@@ -6,6 +6,9 @@
 //! * Never: holds logic that a library user would miss.
 //! * Start reading at: [`run`], then the file named after the command.
 
+#[macro_use]
+mod stdout;
+
 mod args;
 mod demo;
 mod exit;
@@ -37,7 +40,6 @@ use std::sync::Arc;
 
 /// Runs the program.
 pub(crate) fn run() -> ExitCode {
-    output::leave_when_the_reader_is_gone();
     // Signatures and TLS share one provider; ring needs no system library.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = match Cli::try_parse() {

@@ -2,7 +2,7 @@
 //! control character of a transcript ever.
 
 use super::args::{Global, ProgressWhen, When};
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -29,19 +29,6 @@ pub(crate) enum ProgressStyle {
     Bar,
     /// JSON objects on stderr.
     Json,
-}
-
-/// `println!` panics when stdout is closed, as in `chatvault stats | head -1`. That is no bug: the program ends as one
-/// that SIGPIPE stops, without a word. Any other panic is told as ever.
-pub(crate) fn leave_when_the_reader_is_gone() {
-    let told = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let message = panic.payload_as_str().unwrap_or_default();
-        if message.starts_with("failed printing to std") && message.contains("(os error") {
-            std::process::exit(Exit::ReaderGone as i32);
-        }
-        told(panic);
-    }));
 }
 
 impl Output {
@@ -159,7 +146,8 @@ pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
 
 fn escaped(text: &str, keep_lines: bool) -> Cow<'_, str> {
     let is_risky = |c: char| {
-        c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+        c.is_control()
+            || matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
     };
     if !text.contains(is_risky) {
         return Cow::Borrowed(text);

@@ -115,6 +115,7 @@ impl Settings {
         };
 
         let account_id = text("account", "id", "CHATVAULT_ACCOUNT")?
+            .filter(|id| !id.is_empty())
             .ok_or_else(|| Failure::usage("[account] id is missing; it is your LivePerson account number"))?;
         let region = text("account", "region", "CHATVAULT_REGION")?.unwrap_or_else(|| "va".into());
         let start = text("sync", "start", "CHATVAULT_START")?.unwrap_or_else(|| "30d".into());
@@ -162,8 +163,16 @@ impl Settings {
         }
         settings.streams = Vec::new();
         for (name, mode) in &self.streams {
-            // The streams of other APIs are accepted in the file and come with a later version.
-            let Some(data_type) = DataType::of_stream(name) else { continue };
+            let Some(data_type) = DataType::of_stream(name) else {
+                // What is not fetched must not look as if it were. "auto" means "if it can be had", and it cannot.
+                if mode == "on" {
+                    let message = format!("[streams] \"{name}\" is on, but this version cannot fetch it");
+                    return Err(
+                        Failure::usage(message).hint("set it to \"off\"; only Data Access streams are built so far")
+                    );
+                }
+                continue;
+            };
             let mode = match mode.as_str() {
                 "on" => StreamMode::On,
                 "auto" => StreamMode::Auto,
@@ -241,7 +250,7 @@ fn endpoints(table: &Table) -> Result<Vec<(String, Vec<Url>)>, Failure> {
     for (name, value) in section {
         let texts: Vec<&str> = match value {
             Value::String(text) => vec![text],
-            Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+            Value::Array(items) if items.iter().all(Value::is_str) => items.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };
         let mut urls = Vec::new();

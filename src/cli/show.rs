@@ -9,7 +9,7 @@ use chatvault::conversation::{Conversation, Role, StoredConversation, plain_text
 use chatvault::decode::raw_record;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Failure> {
@@ -17,16 +17,34 @@ pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Fa
     let reader = open_index(vault)?;
     let tz = time_zone(&args.tz)?;
     let by_id = format!("{}:{}", archive.account_id(), args.id);
-    let found = match reader.find(&by_id)? {
-        Some(found) => Some(found),
-        None => reader.find(&args.id)?,
-    };
-    let Some(stored) = found else {
+    let mut found: Vec<StoredConversation> = reader.find(&by_id)?.into_iter().collect();
+    if found.is_empty() {
+        found.extend(reader.find(&args.id)?);
+    }
+    if found.is_empty() {
+        // Records of another account are indexed under it.
+        found = reader.find_id(&args.id)?;
+    }
+    if found.len() > 1 {
+        let keys: Vec<String> = found.iter().map(StoredConversation::key).collect();
+        let failure = Failure::usage(format!("{} accounts have a conversation {}", found.len(), printable(&args.id)));
+        return Err(failure.hint(format!("name one by its key: {}", keys.join(", "))));
+    }
+    let Some(stored) = found.pop() else {
         let failure = Failure::new(Exit::Failed, format!("no conversation {}", printable(&args.id)));
         return Err(failure.hint("search for it by its words or times: `chatvault search QUERY`"));
     };
     if args.raw {
         return print_raw(&archive, &stored);
+    }
+    if args.revisions && output.json {
+        let revisions: Vec<Value> = stored
+            .revisions
+            .iter()
+            .map(|revision| document(&StoredConversation { revisions: vec![revision.clone()] }, &revision.content))
+            .collect();
+        output.document(json!({ "key": stored.key(), "revisions": revisions }), "revisions")?;
+        return Ok(Exit::Complete);
     }
     if args.revisions {
         for revision in &stored.revisions {
@@ -36,9 +54,9 @@ pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Fa
             } else {
                 let places: Vec<String> =
                     revision.records.iter().map(|record| format!("{} record {}", record.file, record.record)).collect();
-                println!("{}", output.styled(Style::Bold, &format!("revision from {}", places.join(", "))));
+                outln!("{}", output.styled(Style::Bold, &format!("revision from {}", places.join(", "))));
                 print_transcript(&single, &revision.content, &tz, output);
-                println!();
+                outln!();
             }
         }
         return Ok(Exit::Complete);
@@ -52,7 +70,7 @@ pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Fa
     Ok(Exit::Complete)
 }
 
-/// Prints the record's bytes, one record a line, whatever they hold: that is what was asked for.
+/// Prints the record's bytes, one record a line; a terminal gets them with control characters escaped.
 fn print_raw(archive: &Archive, stored: &StoredConversation) -> Result<Exit, Failure> {
     let files = archive.files_after(0)?;
     let mut out = std::io::stdout().lock();
@@ -64,7 +82,11 @@ fn print_raw(archive: &Archive, stored: &StoredConversation) -> Result<Exit, Fai
             let message = format!("{} no longer holds record {}", record.file, record.record);
             Failure::new(Exit::Failed, message).hint("run `chatvault verify`")
         })?;
-        out.write_all(&bytes)?;
+        if std::io::stdout().is_terminal() {
+            out.write_all(printable(&String::from_utf8_lossy(&bytes)).as_bytes())?;
+        } else {
+            out.write_all(&bytes)?;
+        }
         writeln!(out)?;
     }
     Ok(Exit::Complete)
@@ -130,8 +152,8 @@ fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
     if stored.revisions.len() > 1 {
         facts.push(format!("{} revisions", stored.revisions.len()));
     }
-    println!("{}", output.styled(Style::Dim, &printable(&facts.join(" · "))));
-    println!();
+    outln!("{}", output.styled(Style::Dim, &printable(&facts.join(" · "))));
+    outln!();
     let mut transfers = c.transfers.iter().peekable();
     for message in &c.messages {
         while let Some(transfer) = transfers.next_if(|t| t.time_ms.is_some() && t.time_ms <= message.time_ms) {
@@ -142,15 +164,15 @@ fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
         let who = hit::speaker(message.role, &message.by, output);
         let text = printable(&text);
         let text = if message.role == Role::System { output.styled(Style::Dim, &text) } else { text };
-        println!("{}  {who}: {text}", output.styled(Style::Dim, &time));
+        outln!("{}  {who}: {text}", output.styled(Style::Dim, &time));
     }
     for transfer in transfers {
         print_transfer(transfer, tz, output);
     }
-    println!();
+    outln!();
     for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
         let place = format!("{} · record {} · SHA-256 {}", record.file, record.record, record.sha256);
-        println!("{}", output.styled(Style::Dim, &place));
+        outln!("{}", output.styled(Style::Dim, &place));
     }
 }
 
@@ -169,5 +191,5 @@ fn print_transfer(transfer: &chatvault::conversation::Transfer, tz: &TimeZone, o
     if let (Some(from), Some(to)) = (transfer.queue_start_ms, transfer.queue_end_ms) {
         line.push_str(&format!(", {} in the queue", readable_duration(to - from)));
     }
-    println!("{}  {}", output.styled(Style::Dim, &time), output.styled(Style::Dim, &printable(&line)));
+    outln!("{}  {}", output.styled(Style::Dim, &time), output.styled(Style::Dim, &printable(&line)));
 }

@@ -71,7 +71,7 @@ fn index_state(archive: &Archive, vault: &Path) -> Result<IndexState, Failure> {
         Ok(coverage) => coverage,
         Err(error) => return Ok(without(error.to_string())),
     };
-    let reason = (!coverage.complete).then(|| {
+    let reason = (!coverage.index_is_up()).then(|| {
         format!(
             "it covers {} of {} records, {} behind; run `chatvault index`",
             coverage.indexed_records,
@@ -83,7 +83,7 @@ fn index_state(archive: &Archive, vault: &Path) -> Result<IndexState, Failure> {
         documents: reader.document_count(),
         records: coverage.indexed_records,
         expected,
-        ok: coverage.complete,
+        ok: coverage.index_is_up(),
         reason,
     })
 }
@@ -147,53 +147,51 @@ fn to_json(report: &VerifyReport, index: &IndexState, affected: &Affected, ok: b
 fn print(report: &VerifyReport, index: &IndexState, affected: &Affected, ok: bool, elapsed_s: f64, output: &Output) {
     let files = &report.files;
     let rate = files.bytes as f64 / 1e6 / elapsed_s.max(0.001);
-    println!("{} read ({}, {rate:.0} MB/s)", counted(files.checked, "file"), bytes(files.bytes));
+    outln!("{} read ({}, {rate:.0} MB/s)", counted(files.checked, "file"), bytes(files.bytes));
     let conversations = |file: &str| match affected.in_file(file) {
         [] => String::new(),
         ids => format!("; {} hit, such as {}", counted(ids.len() as u64, "conversation"), ids[0]),
     };
     for file in &files.damaged {
-        println!("  DAMAGED {}: {}{}", file.file, file.reason, conversations(&file.file));
+        outln!("  DAMAGED {}: {}{}", file.file, file.reason, conversations(&file.file));
     }
     for file in &files.missing {
-        println!("  MISSING {}{}", file.file, conversations(&file.file));
+        outln!("  MISSING {}{}", file.file, conversations(&file.file));
     }
     for file in &files.unlisted {
-        println!("  UNLISTED {}: no row of the ledger names it", super::output::printable(file));
+        outln!("  UNLISTED {}: no row of the ledger names it", super::output::printable(file));
     }
     for file in &files.altered_rows {
-        println!(
+        outln!(
             "  ALTERED ROW {}: the ledger's row does not agree with the audit chain",
             super::output::printable(file)
         );
     }
     for file in &files.writable {
-        println!("  note: {file} is not read-only");
+        outln!("  note: {file} is not read-only");
     }
     let chain = &report.chain;
     match (chain.ok, &chain.broken_at) {
-        (true, _) => println!("audit chain: {} rows, unbroken", number(chain.rows)),
-        (false, Some(at)) => println!("  BROKEN audit chain at row {at} of {}", number(chain.rows)),
-        (false, None) => println!("  BROKEN audit chain"),
+        (true, _) => outln!("audit chain: {} rows, unbroken", number(chain.rows)),
+        (false, Some(at)) => outln!("  BROKEN audit chain at row {at} of {}", number(chain.rows)),
+        (false, None) => outln!("  BROKEN audit chain"),
     }
-    println!(
+    outln!(
         "index: {} for {} of {} archived records",
         counted(index.documents, "conversation"),
         number(index.records),
         number(index.expected)
     );
     if let Some(reason) = &index.reason {
-        println!("  INDEX: {reason}");
+        outln!("  INDEX: {reason}");
     }
     if !files.damaged.is_empty() || !files.missing.is_empty() {
-        println!(
-            "next: `chatvault sync` fetches what LivePerson still has; keep this vault and its backups as they are"
-        );
+        outln!("next: `chatvault sync` fetches what LivePerson still has; keep this vault and its backups as they are");
     }
     let verdict = if ok {
         output.styled(Style::Good, "verified: unchanged and complete in itself")
     } else {
         output.styled(Style::Bad, "NOT verified")
     };
-    println!("{verdict} ({elapsed_s:.1} s)");
+    outln!("{verdict} ({elapsed_s:.1} s)");
 }

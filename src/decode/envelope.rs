@@ -16,6 +16,9 @@ use std::io::BufRead;
 /// Longest line that is parsed as it stands.
 const MAX_LINE: usize = 4 << 20;
 
+/// Longest line that is mended as a whole.
+const MAX_MENDED_LINE: usize = 256 << 10;
+
 /// Deepest nesting of union wrappers around the lists of an envelope.
 const MAX_WRAPPERS: u8 = 8;
 
@@ -57,6 +60,10 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
         }
         Err(broken) if broken.cut => false,
         Err(_) => {
+            // A long line may hold many records: each is mended by itself, on the careful way.
+            if line.len() > MAX_MENDED_LINE {
+                return false;
+            }
             let Some(mended) = repaired(line) else { return false };
             let mut pull = Pull::new(&mended);
             let Ok(contents) = data_access::read_value(&mut pull) else { return false };

@@ -139,9 +139,9 @@ impl<'d, 's> Decoder<'d, 's> {
         if container_of(magic) != Container::Zip {
             return self.stream(file);
         }
-        let outcome = container::for_each_zip_entry(file, &mut |entry| {
-            self.stream(entry);
-            Ok(())
+        let outcome = container::for_each_zip_entry(file, &mut |entry| match entry {
+            Ok(entry) => self.stream(entry),
+            Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
         });
         if let Err(error) = outcome {
             self.note(ProblemKind::DamagedContainer, 0, error.to_string());
