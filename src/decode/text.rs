@@ -22,6 +22,9 @@ const MAX_DEPTH: usize = 1024;
 /// First keys of a record, by which the start of one is told from the middle of another.
 const FIRST_KEYS: [&[u8]; 3] = [b"\"dataType\"", b"\"metaData\"", b"\"recordCollection\""];
 
+/// Bytes behind a `{` in which a first key must show itself; white space may stand before it.
+const LOOK_AHEAD: usize = 512;
+
 /// Bytes asked of the source at a time.
 const CHUNK: usize = 256 * 1024;
 
@@ -236,6 +239,11 @@ impl<'a> Text<'a> {
                         self.position = at;
                         return Err(Fault::Syntax(self.offset(), "a new value starts where none may"));
                     }
+                    while byte == b'{' && self.buffer.len() - at < LOOK_AHEAD && self.fill() {}
+                    if byte == b'{' && at > self.position && has_first_key(&self.buffer[at + 1..]) {
+                        self.position = at;
+                        return Err(Fault::Syntax(self.offset(), "another record begins"));
+                    }
                     if open.len() == MAX_DEPTH {
                         self.position = at;
                         return Err(Fault::Syntax(self.offset(), "nested too deeply"));
@@ -326,6 +334,20 @@ impl<'a> Text<'a> {
         Ok(())
     }
 
+    /// Goes back to `offset`, or as near to it as the memory still reaches.
+    pub(super) fn go_back(&mut self, offset: u64) {
+        self.position =
+            usize::try_from(offset.saturating_sub(self.base)).map_or(self.position, |at| at.min(self.position));
+    }
+
+    /// Whether another record starts here, told by its first key. Records do not nest: the one around it was cut.
+    pub(super) fn is_at_record(&mut self) -> bool {
+        self.peek() == Some(b'{') && {
+            while self.unread().len() < LOOK_AHEAD && self.fill() {}
+            has_first_key(&self.unread()[1..])
+        }
+    }
+
     /// After a fault: goes to where the next record starts, which is a `{` at the start of a line, or one before a first key
     /// of a record.
     pub(super) fn resynchronise(&mut self) {
@@ -355,13 +377,14 @@ impl<'a> Text<'a> {
 
     /// Whether the `{` here is at the start of a line, or stands before a first key of a record.
     fn starts_record(&mut self) -> bool {
-        if self.position > 0 && self.buffer[self.position - 1] == b'\n' {
-            return true;
-        }
-        while self.unread().len() < 512 && self.fill() {}
-        let inside = self.unread()[1..].trim_ascii_start();
-        FIRST_KEYS.iter().any(|key| inside.starts_with(key))
+        (self.position > 0 && self.buffer[self.position - 1] == b'\n') || self.is_at_record()
     }
+}
+
+/// Whether what follows a `{` is a first key of a record.
+pub(super) fn has_first_key(inside: &[u8]) -> bool {
+    let inside = inside.trim_ascii_start();
+    FIRST_KEYS.iter().any(|key| inside.starts_with(key))
 }
 
 #[cfg(test)]
