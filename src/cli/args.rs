@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Stats(Stats),
     /// Re-read the archive and prove it unchanged
     Verify(Verify),
+    /// The audit chain: list, export, anchor and compare it; proofs that need neither vault nor program
+    Audit(super::audit::Audit),
     /// Serve a simulated LivePerson account on a loopback port
     Simulate(Simulate),
     /// Print a completion script for a shell

@@ -10,8 +10,10 @@
 mod stdout;
 
 mod args;
+mod audit;
 mod demo;
 mod exit;
+mod findings;
 mod hit;
 mod import;
 mod index;
@@ -77,6 +79,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Show(args) => show::run(&args, &vault()?, output),
         Command::Stats(args) => stats::run(&args, &vault()?, output),
         Command::Verify(args) => verify::run(&args, &vault()?, output),
+        Command::Audit(args) => audit::run(&args, &vault, output),
         Command::Simulate(args) => simulate::run(&args, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -109,6 +112,11 @@ fn open_for_writing(vault: &Path) -> Result<Archive, Failure> {
 /// Opens the index of a vault for search.
 fn open_index(vault: &Path) -> Result<Reader, Failure> {
     Ok(Reader::open(&chatvault::pipeline::index_home(vault))?)
+}
+
+/// Now, epoch milliseconds UTC.
+fn now_ms() -> i64 {
+    Clock::System.now_ms()
 }
 
 /// A multi-threaded runtime for the commands that talk to the network.

@@ -5,12 +5,12 @@
 //! careful way: the envelope is walked and each conversation framed on its own, so that a document of any size
 //! passes through and a broken conversation costs only itself.
 
-use super::Decoder;
 use super::avro_json::{Broken, Pull};
 use super::data_access::{self, Contents, Envelope, Header};
 use super::problem::ProblemKind;
 use super::repair::repaired;
 use super::text::{Fault, Text};
+use super::{Decoder, Raw};
 use std::io::BufRead;
 
 /// Longest line that is parsed as it stands.
@@ -54,7 +54,7 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
         Ok(contents) => {
             let consumed = pull.at();
             data_access::note_odd(&pull, decoder.ordinal, base, &mut decoder.report.problems);
-            emit_all(contents, base, &line[..consumed], decoder);
+            emit_all(contents, base, &line[..consumed], true, decoder);
             text.advance(consumed);
             true
         }
@@ -72,22 +72,23 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
                 return false;
             }
             decoder.note(ProblemKind::Repaired, base, "invalid text was replaced for reading");
-            emit_all(contents, base, &mended, decoder);
+            emit_all(contents, base, &mended, false, decoder);
             text.advance(length);
             true
         }
     }
 }
 
-fn emit_all(contents: Contents, base: u64, value: &[u8], decoder: &mut Decoder<'_, '_>) {
+fn emit_all(contents: Contents, base: u64, value: &[u8], as_it_stands: bool, decoder: &mut Decoder<'_, '_>) {
     decoder.report.records += 1;
     note_other_bodies(contents.other_bodies, contents.conversations.is_empty(), &contents.envelope, base, decoder);
     let is_alone = contents.conversations.len() == 1;
     for (place, conversation) in contents.conversations {
         let byte = base + place.start as u64;
         // A value with one conversation is the record; of one with several, the conversation is.
-        let raw = if is_alone { value } else { &value[place] };
-        decoder.emit(conversation, &contents.envelope, byte, raw);
+        let (json, offset) = if is_alone { (value, base) } else { (&value[place], byte) };
+        let raw = Raw { json, offset: as_it_stands.then_some(offset) };
+        decoder.emit(conversation, &contents.envelope, byte, &raw);
     }
 }
 
@@ -226,7 +227,7 @@ impl Document<'_, '_, '_> {
                 data_access::note_odd(&pull, self.decoder.ordinal, at, &mut self.decoder.report.problems);
                 header.put_into(&mut conversation);
                 conversation.account_id = self.envelope.account_id.clone().unwrap_or_default();
-                self.decoder.emit(conversation, &self.envelope, at, json);
+                self.decoder.emit(conversation, &self.envelope, at, &Raw { json, offset: Some(at) });
             }
             Ok(None) => {}
             Err(Broken { at: inside, .. }) if swallows_record(json) => {

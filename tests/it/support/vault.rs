@@ -138,6 +138,14 @@ impl Vault {
     pub(crate) fn files(&self) -> BTreeMap<String, String> {
         files_of(&self.path().join("files"))
     }
+
+    /// A second, different folder with the same content.
+    pub(crate) fn copy(&self) -> Vault {
+        let copy = Vault { folder: temp_folder() };
+        let done = Command::new("cp").arg("-a").arg(self.path()).arg(copy.path()).status().unwrap();
+        assert!(done.success());
+        copy
+    }
 }
 
 /// SHA-256 of every file under a folder, by path.
