@@ -17,6 +17,7 @@ const COMMANDS: [&str; 13] = [
     "show",
     "stats",
     "verify",
+    "audit",
     "simulate",
     "completions",
     "man",
