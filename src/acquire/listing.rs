@@ -32,6 +32,14 @@ pub(super) struct Listed {
     pub(super) calls: u64,
 }
 
+/// An answer that could be read.
+struct Answered {
+    /// `refused` includes those of `elsewhere`.
+    reading: Reading,
+    /// Files whose address the host rule refuses.
+    elsewhere: Vec<ListedFile>,
+}
+
 /// How a call ended that was not simply answered or failed.
 enum Verdict {
     GoOn,
@@ -145,7 +153,7 @@ async fn list_window(
         let problem = Problem { stream, name, kind: *kind, reason: reason.clone(), attempts: *attempts };
         engine.tell(AcquireEvent::Failed(problem));
     }
-    outcome
+    outcome.map(|answered| answered.reading)
 }
 
 /// Writes into the ledger what a call came to. A call that was interrupted says nothing about its window.
@@ -153,7 +161,7 @@ async fn record(
     archive: &Archive,
     stream: &str,
     asked: Window,
-    outcome: &Result<Reading, GivenUp>,
+    outcome: &Result<Answered, GivenUp>,
 ) -> Result<(), ArchiveError> {
     let stream = stream.to_owned();
     match outcome {
@@ -162,19 +170,22 @@ async fn record(
             let failed = ListingOutcome::Failed { reason: reason.clone() };
             blocking(archive, move |archive| archive.record_listing(&stream, asked, &failed)).await
         }
-        Ok(reading) if reading.files.is_empty() && reading.refused.is_empty() => {
+        Ok(Answered { reading, elsewhere }) if reading.files.len() + reading.refused.len() + elsewhere.len() == 0 => {
             blocking(archive, move |archive| archive.record_listing(&stream, asked, &ListingOutcome::Empty)).await
         }
-        Ok(reading) => {
-            let files = reading.files.clone();
-            blocking(archive, move |archive| archive.record_listed(&stream, asked, &files)).await
+        Ok(Answered { reading, elsewhere }) => {
+            // A file behind a refused address is listed all the same: it is a hole until somebody sees to it.
+            let files = [reading.files.as_slice(), elsewhere].concat();
+            let refused = u64::try_from(reading.refused.len().saturating_sub(elsewhere.len())).unwrap_or(u64::MAX);
+            blocking(archive, move |archive| archive.record_partly_listed(&stream, asked, &files, refused)).await
         }
     }
 }
 
 /// All pages of one window, once.
-async fn ask(engine: &Engine, source: &dyn Source, window: Window) -> Result<Reading, Fault> {
+async fn ask(engine: &Engine, source: &dyn Source, window: Window) -> Result<Answered, Fault> {
     let mut whole = Reading::default();
+    let mut elsewhere = Vec::new();
     let mut request = source.first(window);
     for _ in 0..MOST_PAGES {
         let call = async {
@@ -188,21 +199,24 @@ async fn ask(engine: &Engine, source: &dyn Source, window: Window) -> Result<Rea
             reason: problem.reason,
             retry_after,
         })?;
-        let (allowed, refused) = apply_host_rule(engine, reading.files);
+        let (allowed, refused, refused_files) = apply_host_rule(engine, reading.files);
+        elsewhere.extend(refused_files);
         whole.files.extend(allowed);
         whole.refused.extend(reading.refused);
         whole.refused.extend(refused);
         match reading.next {
-            None => return Ok(whole),
+            None => return Ok(Answered { reading: whole, elsewhere }),
             Some(next) => request = next,
         }
     }
     Err(Fault::of(ProblemKind::UnexpectedShape, format!("more than {MOST_PAGES} pages")))
 }
 
-fn apply_host_rule(engine: &Engine, files: Vec<ListedFile>) -> (Vec<ListedFile>, Vec<RefusedEntry>) {
+/// Files that may be fetched, the others as entries for the report, and the others as files for the ledger.
+fn apply_host_rule(engine: &Engine, files: Vec<ListedFile>) -> (Vec<ListedFile>, Vec<RefusedEntry>, Vec<ListedFile>) {
     let mut allowed = Vec::new();
     let mut refused = Vec::new();
+    let mut elsewhere = Vec::new();
     for file in files {
         let objection = match Url::parse(&file.href) {
             Ok(url) => engine.http.rule().check(&url).err().map(|refusal| refusal.to_string()),
@@ -210,10 +224,13 @@ fn apply_host_rule(engine: &Engine, files: Vec<ListedFile>) -> (Vec<ListedFile>,
         };
         match objection {
             None => allowed.push(file),
-            Some(reason) => refused.push(RefusedEntry { name: file.name, kind: ProblemKind::RefusedHost, reason }),
+            Some(reason) => {
+                refused.push(RefusedEntry { name: file.name.clone(), kind: ProblemKind::RefusedHost, reason });
+                elsewhere.push(file);
+            }
         }
     }
-    (allowed, refused)
+    (allowed, refused, elsewhere)
 }
 
 async fn record_refusals(engine: &Engine, stream: &str, problems: &[Problem], archive: &Archive) {

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use crate::archive::{Archive, ArchivedFile, ListedFile, Published, Window};
+use crate::archive::{Archive, ArchivedFile, CoverageRules, ListedFile, Published, Window, WindowCounts};
 
 pub use auth::{OAuth1Keys, Secret};
 pub use data_access::{DataAccess, DataType, RETENTION};
@@ -146,6 +146,7 @@ async fn domain_check(engine: &Engine, settings: &AcquireSettings) -> DomainChec
 struct Found {
     name: String,
     wanted: Window,
+    windows: WindowCounts,
     work: WorkList,
     calls: u64,
     skipped: bool,
@@ -164,9 +165,17 @@ async fn find(
     let mut forbidden: Vec<Problem> = Vec::new();
     for choice in &settings.streams {
         let source = DataAccess::new(choice.data_type, &settings.account_id, &settings.data_access);
-        let wanted = plan::wanted(settings.clock.now_ms(), settings.start, source.reach());
-        // The archive's interface tells no sealed windows yet, so the whole range is listed each time.
-        let calls = settings.listing.calls(wanted, &[]);
+        let rules = CoverageRules {
+            now_ms: settings.clock.now_ms(),
+            start: settings.start,
+            seal_after: settings.seal_after,
+            retention: source.reach(),
+        };
+        let stream = source.stream().to_owned();
+        let known =
+            blocking(archive, move |archive| archive.coverage_of(&stream, &rules)).await.map_err(Stop::Archive)?;
+        let wanted = plan::wanted(rules.now_ms, known.reach, source.reach());
+        let calls = settings.listing.calls(wanted, &known.settled());
         let recorder = record.then_some(archive);
         let is_first = found.is_empty();
         let Listed { files, mut problems, calls } =
@@ -201,6 +210,7 @@ async fn find(
         found.push(Found {
             name: source.stream().to_owned(),
             wanted,
+            windows: WindowCounts::of(&known.windows),
             mean_bytes: mean_bytes(&held),
             work: plan::work_list(files, &held),
             calls,
@@ -287,6 +297,7 @@ impl Found {
         };
         StreamPlan {
             wanted: Some(self.wanted),
+            windows: self.windows,
             listing_calls: self.calls,
             already: self.work.already,
             fetch: self.work.fetch.into_iter().map(planned).collect(),
@@ -306,6 +317,9 @@ fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod coverage_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

@@ -13,7 +13,8 @@ const HOUR_MS: i64 = 3_600_000;
 /// How a range is cut into listing calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ListingPlan {
-    /// Longest range of one call. Wide ranges were slow at LivePerson, so the default is a day; at least one hour.
+    /// Most hours that one call is made for. Wide ranges were slow at LivePerson, so the default is a day; at least
+    /// one hour.
     pub chunk: Duration,
     /// The trailing part that is listed again although the ledger holds it: late files turn up there. 48 hours.
     pub overlap: Duration,
@@ -26,35 +27,56 @@ impl Default for ListingPlan {
 }
 
 impl ListingPlan {
-    /// The listing calls for `wanted`, oldest first. `settled` are windows that need no further look (sealed or
-    /// confirmed empty in the ledger, in any order); a call is left out only if they cover all of it and it ends
-    /// before the overlap. Neighbouring calls share one hour, because whether LivePerson's bounds are inclusive, and
-    /// whether a file's start or end is compared with them, is not documented.
+    /// The fewest listing calls for `wanted`, oldest first. `settled` are windows that need no further look (sealed or
+    /// confirmed empty in the ledger, in any order); they are passed over unless they lie in the overlap, or between
+    /// two hours of one call.
+    ///
+    /// Each call also asks for the hour before and the hour after those it is made for, because whether LivePerson's bounds
+    /// are inclusive, and whether a file's start, end or making is compared with them, is not documented. The hour
+    /// that is running rides along with the call before it.
     pub fn calls(&self, wanted: Window, settled: &[Window]) -> Vec<Window> {
         let chunk_ms = millis(self.chunk).max(HOUR_MS);
         let overlap_from = wanted.end_ms.saturating_sub(millis(self.overlap));
-        let mut calls = Vec::new();
+        let settled = merged(settled);
+        let mut calls: Vec<Window> = Vec::new();
+        // The hours that the last call is made for.
+        let mut current: Option<Window> = None;
         let mut start_ms = wanted.start_ms;
         while start_ms < wanted.end_ms {
-            // Cut at multiples of the chunk, so that the same range is cut in the same way the next hour.
-            let next_cut = start_ms.div_euclid(chunk_ms).saturating_add(1).saturating_mul(chunk_ms);
-            let end_ms = next_cut.min(wanted.end_ms);
-            let is_settled = end_ms <= overlap_from && covered(Window { start_ms, end_ms }, settled);
-            if !is_settled {
-                calls.push(Window { start_ms: (start_ms - HOUR_MS).max(wanted.start_ms), end_ms });
+            let hour_end_ms = start_ms.div_euclid(HOUR_MS).saturating_add(1).saturating_mul(HOUR_MS);
+            let hour = Window { start_ms, end_ms: hour_end_ms.min(wanted.end_ms) };
+            start_ms = hour.end_ms;
+            if hour.end_ms <= overlap_from && covered(hour, &settled) {
+                continue;
             }
-            start_ms = end_ms;
+            let is_running = hour_end_ms > wanted.end_ms;
+            current = match current {
+                Some(call) if hour.end_ms.saturating_sub(call.start_ms) <= chunk_ms => {
+                    Some(Window { end_ms: hour.end_ms, ..call })
+                }
+                Some(call) if is_running && call.end_ms == hour.start_ms => {
+                    Some(Window { end_ms: hour.end_ms, ..call })
+                }
+                finished => {
+                    calls.extend(finished);
+                    Some(hour)
+                }
+            };
         }
-        calls
+        calls.extend(current);
+        let widened = calls.into_iter().map(|call| Window {
+            start_ms: call.start_ms.saturating_sub(HOUR_MS),
+            end_ms: call.end_ms.saturating_add(HOUR_MS).min(wanted.end_ms),
+        });
+        widened.collect()
     }
 }
 
-/// The range to ask for: from `start` back (at most `reach`) to now. The start is cut down to a whole hour, which may
-/// reach less than an hour further back.
-pub fn wanted(now_ms: i64, start: Duration, reach: Duration) -> Window {
-    let back_ms = millis(start.min(reach));
-    let start_ms = now_ms.saturating_sub(back_ms).div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
-    Window { start_ms, end_ms: now_ms }
+/// The range to ask for: what is wanted by the ledger, as far as LivePerson still has it. The start is cut down to a
+/// whole hour, which may reach less than an hour further back.
+pub fn wanted(now_ms: i64, ledger: Window, reach: Duration) -> Window {
+    let oldest_ms = now_ms.saturating_sub(millis(reach)).div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
+    Window { start_ms: ledger.start_ms.max(oldest_ms).min(now_ms), end_ms: now_ms }
 }
 
 /// Listed files split by what is to be done, duplicates removed.
@@ -89,18 +111,24 @@ pub(super) fn sort_by_urgency(files: &mut [ListedFile]) {
     files.sort_by(|a, b| (a.window, &a.stream, &a.name).cmp(&(b.window, &b.stream, &b.name)));
 }
 
-/// Whether `settled` windows together cover `asked`.
-fn covered(asked: Window, settled: &[Window]) -> bool {
-    let mut windows: Vec<&Window> = settled.iter().filter(|window| window.start_ms < window.end_ms).collect();
-    windows.sort();
-    let mut covered_to = asked.start_ms;
-    for window in windows {
-        if window.start_ms > covered_to {
-            break;
+/// The windows in order, neighbours joined.
+fn merged(windows: &[Window]) -> Vec<Window> {
+    let mut sorted: Vec<Window> = windows.iter().filter(|window| window.start_ms < window.end_ms).copied().collect();
+    sorted.sort();
+    let mut merged: Vec<Window> = Vec::new();
+    for window in sorted {
+        match merged.last_mut() {
+            Some(last) if window.start_ms <= last.end_ms => last.end_ms = last.end_ms.max(window.end_ms),
+            _ => merged.push(window),
         }
-        covered_to = covered_to.max(window.end_ms);
     }
-    covered_to >= asked.end_ms
+    merged
+}
+
+/// Whether one of the [`merged`] windows covers `asked`.
+fn covered(asked: Window, merged: &[Window]) -> bool {
+    let after = merged.partition_point(|window| window.start_ms <= asked.start_ms);
+    after > 0 && merged[after - 1].end_ms >= asked.end_ms
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -128,45 +156,68 @@ mod tests {
         Duration::from_secs(count * 24 * 3600)
     }
 
-    #[test]
-    fn the_range_is_limited_by_what_liveperson_keeps() {
-        let month = wanted(NOW, days(400), days(30));
-        assert_eq!(month.end_ms, NOW);
-        assert_eq!(month, wanted(NOW, days(30), days(30)));
-        let back = NOW - month.start_ms;
-        assert!((30 * DAY_MS..30 * DAY_MS + HOUR_MS).contains(&back));
-        assert_eq!(month.start_ms % HOUR_MS, 0);
-        assert_eq!(wanted(0, Duration::MAX, Duration::MAX).end_ms, 0);
+    fn last(back: Duration) -> Window {
+        let ledger = Window { start_ms: (NOW - millis(back)).div_euclid(HOUR_MS) * HOUR_MS, end_ms: NOW };
+        wanted(NOW, ledger, days(30))
+    }
+
+    /// The hours that a call is made for.
+    fn core(call: Window) -> (i64, i64) {
+        (call.start_ms + HOUR_MS, (call.end_ms - HOUR_MS).max(call.start_ms + HOUR_MS))
     }
 
     #[test]
-    fn calls_cover_everything_and_overlap_by_an_hour() {
-        let wanted = wanted(NOW, days(30), days(30));
+    fn the_range_is_limited_by_what_liveperson_keeps() {
+        let month = last(days(30));
+        assert_eq!(month.end_ms, NOW);
+        assert_eq!(last(days(400)), month);
+        let back = NOW - month.start_ms;
+        assert!((30 * DAY_MS..30 * DAY_MS + HOUR_MS).contains(&back));
+        assert_eq!(month.start_ms % HOUR_MS, 0);
+        let odd = Window { start_ms: i64::MIN, end_ms: 0 };
+        assert_eq!(wanted(0, odd, Duration::MAX).end_ms, 0);
+        assert_eq!(wanted(0, Window { start_ms: 7, end_ms: 7 }, days(1)), Window { start_ms: 0, end_ms: 0 });
+    }
+
+    #[test]
+    fn the_fewest_calls_cover_everything_with_an_hour_on_either_side() {
+        let wanted = last(days(30));
         let calls = ListingPlan::default().calls(wanted, &[]);
-        assert!((30..=32).contains(&calls.len()), "{}", calls.len());
-        assert_eq!(calls[0].start_ms, wanted.start_ms);
+        assert_eq!(calls.len(), 30, "the running hour rides along");
+        assert_eq!(calls[0].start_ms, wanted.start_ms - HOUR_MS);
         assert_eq!(calls[calls.len() - 1].end_ms, wanted.end_ms);
         for pair in calls.windows(2) {
-            assert_eq!(pair[1].start_ms, pair[0].end_ms - HOUR_MS);
+            assert_eq!(core(pair[1]).0, pair[0].end_ms - HOUR_MS);
             assert!(pair[0].end_ms < pair[1].end_ms);
         }
     }
 
     #[test]
     fn settled_windows_are_left_out_except_in_the_overlap() {
-        let wanted = wanted(NOW, days(30), days(30));
+        let wanted = last(days(30));
         let all = ListingPlan::default().calls(wanted, &[]);
         let left = ListingPlan::default().calls(wanted, &[wanted]);
-        // Two days of overlap, cut at day borders.
-        assert!((2..=4).contains(&left.len()), "{left:?}");
+        assert_eq!(left.len(), 2, "two days of overlap");
         assert!(left.iter().all(|call| call.end_ms > NOW - 2 * DAY_MS));
-        // One unsettled hour in the middle brings its day back.
+        // One unsettled hour in the middle is one call, three hours long.
         let hole = wanted.start_ms + 5 * DAY_MS;
         let settled = [
             Window { start_ms: hole + HOUR_MS, end_ms: wanted.end_ms },
             Window { start_ms: wanted.start_ms, end_ms: hole },
         ];
-        assert_eq!(ListingPlan::default().calls(wanted, &settled).len(), left.len() + 1);
+        let with_hole = ListingPlan::default().calls(wanted, &settled);
+        assert_eq!(with_hole[0], Window { start_ms: hole - HOUR_MS, end_ms: hole + 2 * HOUR_MS });
+        assert_eq!(with_hole[1..], left);
+        // Two of them within a day are one call; a day apart they are two.
+        for (apart, calls) in [(2, 1), (23, 1), (24, 2), (100, 2)] {
+            let second = hole + apart * HOUR_MS;
+            let settled = [
+                Window { start_ms: wanted.start_ms, end_ms: hole },
+                Window { start_ms: hole + HOUR_MS, end_ms: second },
+                Window { start_ms: second + HOUR_MS, end_ms: wanted.end_ms },
+            ];
+            assert_eq!(ListingPlan::default().calls(wanted, &settled).len(), left.len() + calls, "{apart}");
+        }
         let touching =
             [Window { start_ms: hole, end_ms: wanted.end_ms }, Window { start_ms: wanted.start_ms, end_ms: hole }];
         assert_eq!(ListingPlan::default().calls(wanted, &touching), left);
@@ -181,7 +232,7 @@ mod tests {
         let day = Window { start_ms: 0, end_ms: DAY_MS };
         assert_eq!(tiny.calls(day, &[]).len(), 24);
         let whole = ListingPlan { chunk: Duration::MAX, overlap: Duration::ZERO };
-        assert_eq!(whole.calls(day, &[]), [day]);
+        assert_eq!(whole.calls(day, &[]), [Window { start_ms: -HOUR_MS, end_ms: DAY_MS }]);
         assert_eq!(whole.calls(Window { start_ms: 5, end_ms: 5 }, &[]), []);
     }
 
@@ -211,9 +262,16 @@ mod tests {
                 chunk: Duration::from_secs(chunk_hours * 3600),
                 overlap: Duration::from_secs(overlap_hours * 3600),
             };
-            let mut known = plan.calls(wanted, &settled);
+            let calls = plan.calls(wanted, &settled);
+            for pair in calls.windows(2) {
+                proptest::prop_assert!(core(pair[0]).1 <= core(pair[1]).0, "no hour is asked for twice");
+            }
+            // An hour at the edge of a call is there for its neighbour only; the newest hour has no later one.
+            let mut known: Vec<Window> =
+                calls.iter().map(|call| Window { start_ms: core(*call).0, end_ms: call.end_ms - HOUR_MS }).collect();
             known.extend(&settled);
-            proptest::prop_assert!(covered(wanted, &known));
+            known.push(Window { start_ms: wanted.end_ms - HOUR_MS, end_ms: wanted.end_ms });
+            proptest::prop_assert!(covered(wanted, &merged(&known)));
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::archive::Window;
+use crate::archive::{Window, WindowCounts};
 
 use super::domain::DomainCheck;
 use super::error::{AcquireError, Problem};
@@ -163,6 +163,9 @@ pub struct PlanReport {
 pub struct StreamPlan {
     /// The range that would be asked for.
     pub wanted: Option<Window>,
+    /// The ledger's hours by state, as they were before the listing calls of this plan. Sealed and empty hours are
+    /// listed again only in the trailing range.
+    pub windows: WindowCounts,
     /// Listing calls that were made to find out, and that a sync would make too.
     pub listing_calls: u64,
     /// Files to fetch, most urgent first.

@@ -63,8 +63,12 @@ pub struct AcquireSettings {
     pub keys: OAuth1Keys,
     /// What to acquire; default: `data-access/engagement`, on.
     pub streams: Vec<StreamChoice>,
-    /// How far back to ask; at most what LivePerson keeps. Default: 30 days.
+    /// How far back the first run asks; at most what LivePerson keeps. Later runs go on where the ledger ends, however
+    /// long ago that was. Default: 30 days.
     pub start: Duration,
+    /// An hour is sealed when a listing made this long after its end agrees with one before; less than LivePerson's
+    /// retention. LivePerson has 99.5 % of an hour's files within 6 hours. Default: 8 hours.
+    pub seal_after: Duration,
     /// How the range is cut into listing calls.
     pub listing: ListingPlan,
     /// Requests at the same time, 1 to 64. Default: 4.
@@ -111,6 +115,7 @@ impl AcquireSettings {
             keys,
             streams: vec![StreamChoice { data_type: DataType::Engagement, mode: StreamMode::On }],
             start: RETENTION,
+            seal_after: Duration::from_secs(8 * 3600),
             listing: ListingPlan::default(),
             connections: 4,
             requests_per_second: 5.0,
@@ -132,6 +137,9 @@ impl AcquireSettings {
         }
         if self.no_progress_timeout.is_zero() {
             return wrong("the no-progress timeout is 0".to_owned());
+        }
+        if self.seal_after >= RETENTION {
+            return wrong("[sync] seal_after is 30 days or more; LivePerson has deleted the files by then".to_owned());
         }
         let configured = [&self.data_access].into_iter().chain(&self.domain_api).chain(&self.allowed);
         for url in configured.clone() {
@@ -200,6 +208,7 @@ mod tests {
         assert!(complaint(|settings| settings.keys.app_secret = Secret::new("")).contains("CHATVAULT_APP_SECRET"));
         assert!(complaint(|settings| settings.data_access = url("http://da.example.org")).contains("plain http"));
         assert!(complaint(|settings| settings.allowed = vec![url("http://127.0.0.1:22")]).contains("loopback"));
+        assert!(complaint(|settings| settings.seal_after = RETENTION).contains("seal_after"));
         assert!(complaint(|settings| settings.no_progress_timeout = Duration::ZERO).contains("no-progress"));
     }
 }

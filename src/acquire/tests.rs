@@ -13,27 +13,31 @@ use crate::archive::{Clock, EventKind, RealDisk};
 use crate::simulator::{self, Fault, LateFiles, Rule, Script, Simulator, SimulatorConfig, Target, WorldConfig};
 
 /// A small account, its simulator, a vault, and settings that fit.
-struct Lab {
-    simulator: Simulator,
+pub(super) struct Lab {
+    pub(super) simulator: Simulator,
     folder: tempfile::TempDir,
-    archive: Archive,
-    settings: AcquireSettings,
+    pub(super) archive: Archive,
+    pub(super) settings: AcquireSettings,
+    /// The clock of the archive and of the settings.
+    pub(super) clock: Arc<AtomicI64>,
     events: Arc<Mutex<Vec<AcquireEvent>>>,
 }
 
 impl Lab {
-    async fn new(rules: Vec<Rule>) -> Lab {
+    pub(super) async fn new(rules: Vec<Rule>) -> Lab {
         Lab::with(|config| config.script.rules = rules).await
     }
 
-    async fn with(change: impl FnOnce(&mut SimulatorConfig)) -> Lab {
+    pub(super) async fn with(change: impl FnOnce(&mut SimulatorConfig)) -> Lab {
         let world = WorldConfig { conversations: 60, hours: 12, ..WorldConfig::default() };
         let mut config = SimulatorConfig { world, ..SimulatorConfig::default() };
         change(&mut config);
         let simulator = simulator::start(config.clone()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(AtomicI64::new(simulator.now_ms()));
+        let time = Clock::Fixed(Arc::clone(&clock));
         let archive =
-            Archive::create(&folder.path().join("vault"), "40112233", Arc::new(RealDisk), Clock::System).unwrap();
+            Archive::create(&folder.path().join("vault"), "40112233", Arc::new(RealDisk), time.clone()).unwrap();
         let credentials = config.credentials;
         let keys = OAuth1Keys {
             app_key: Secret::new(&credentials.app_key),
@@ -48,12 +52,12 @@ impl Lab {
             data_access_files: vec![url(&simulator.download_base_url())],
         };
         let mut settings = AcquireSettings::new("40112233", "va", keys, &endpoints).unwrap();
-        settings.clock = Clock::Fixed(Arc::new(AtomicI64::new(simulator.now_ms())));
+        settings.clock = time;
         settings.start = Duration::from_secs(3 * 24 * 3600);
         settings.requests_per_second = 10_000.0;
         settings.retry = RetryPolicy::instant();
         settings.no_progress_timeout = Duration::from_secs(20);
-        Lab { simulator, folder, archive, settings, events: Arc::default() }
+        Lab { simulator, folder, archive, settings, clock, events: Arc::default() }
     }
 
     async fn try_sync(&self) -> Result<(AcquireReport, Vec<ArchivedFile>), AcquireError> {
@@ -70,21 +74,21 @@ impl Lab {
         Ok((report, published))
     }
 
-    async fn sync(&self) -> (StreamReport, AcquireReport) {
+    pub(super) async fn sync(&self) -> (StreamReport, AcquireReport) {
         let (report, _) = self.try_sync().await.unwrap();
         (report.streams["data-access/engagement"].clone(), report)
     }
 
-    fn sink(&self) -> ProgressSink {
+    pub(super) fn sink(&self) -> ProgressSink {
         let events = Arc::clone(&self.events);
         Arc::new(move |event| events.lock().unwrap().push(event))
     }
 
-    fn true_names(&self) -> BTreeSet<String> {
+    pub(super) fn true_names(&self) -> BTreeSet<String> {
         self.simulator.world().files().map(|file| file.name()).collect()
     }
 
-    fn archived_names(&self) -> BTreeSet<String> {
+    pub(super) fn archived_names(&self) -> BTreeSet<String> {
         self.archive.names_in("data-access/engagement").unwrap().into_keys().collect()
     }
 
@@ -96,7 +100,7 @@ impl Lab {
         count(&self.folder.path().join("vault").join(folder))
     }
 
-    fn assert_everything_is_here(&self) {
+    pub(super) fn assert_everything_is_here(&self) {
         assert_eq!(self.archived_names(), self.true_names());
         assert_eq!(self.files_under("tmp"), 0);
     }

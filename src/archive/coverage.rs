@@ -1,8 +1,8 @@
 //! The coverage side of `vault.db`: what was asked of a source, what it listed, and what became of each name.
 //!
 //! Facts only: which listing saw which name when, and whether its bytes are here. Whether a window is sealed, missing
-//! or about to expire is arithmetic over these rows and the present time, done by whoever asks; so a changed rule
-//! needs no changed history.
+//! or about to expire is arithmetic over these rows and the present time (`windows.rs`), so a changed rule needs no
+//! changed history.
 
 use std::collections::BTreeSet;
 
@@ -26,6 +26,10 @@ pub struct LedgerEntry {
     pub first_listed_ms: Option<i64>,
     /// When a listing last showed it.
     pub last_listed_ms: Option<i64>,
+    /// The first listing that showed it ([`Listing::id`]).
+    pub first_listing: Option<i64>,
+    /// The last listing that showed it.
+    pub last_listing: Option<i64>,
     /// Whether its bytes are here.
     pub state: EntryState,
 }
@@ -48,6 +52,8 @@ pub enum EntryState {
 /// One question to a source and its outcome, without the names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
+    /// Its number; later listings have higher ones.
+    pub id: i64,
     /// The range that was asked for.
     pub asked: Window,
     /// When, epoch milliseconds.
@@ -56,6 +62,9 @@ pub struct Listing {
     pub outcome: ListingKind,
     /// How many different names it showed.
     pub names: u64,
+    /// How many further entries it showed that could not be taken for names. Such a listing tells what is there, and
+    /// proves nothing about what is not.
+    pub refused: u64,
     /// SHA-256 over the sorted names, each followed by a line feed; equal for listings that agree.
     pub names_sha256: Option<Sha256Hex>,
 }
@@ -118,6 +127,7 @@ impl Ledger {
         stream: &str,
         asked: Window,
         seen: &Seen<'_>,
+        refused: u64,
     ) -> Result<(), ArchiveError> {
         checked_stream(stream)?;
         check_window(asked)?;
@@ -144,13 +154,13 @@ impl Ledger {
             }
             let payload = json!({
                 "stream": stream, "asked": window_json(Some(asked)), "outcome": outcome, "names": names.len(),
-                "names_sha256": names_sha256, "new_names": new_names, "reason": reason,
+                "names_sha256": names_sha256, "new_names": new_names, "refused": refused, "reason": reason,
             });
             let event = chain::append(transaction, by.now_ms, by.actor, EventKind::Listed, &payload)?;
             transaction
                 .prepare_cached(
                     "INSERT INTO listings (stream, asked_start_ms, asked_end_ms, listed_ms, outcome, names, \
-                     names_sha256, reason, event_seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                     names_sha256, refused, reason, event_seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 )?
                 .execute(params![
                     stream,
@@ -160,6 +170,7 @@ impl Ledger {
                     outcome,
                     names.len() as u64,
                     names_sha256,
+                    refused,
                     reason,
                     event.seq
                 ])?;
@@ -184,8 +195,8 @@ impl Ledger {
     pub(crate) fn entries_in(&self, stream: &str) -> Result<Vec<LedgerEntry>, ArchiveError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT name, window_start_ms, window_end_ms, first_listed_ms, last_listed_ms, state FROM entries \
-                 WHERE stream = ?1 ORDER BY window_start_ms, name",
+                "SELECT name, window_start_ms, window_end_ms, first_listed_ms, last_listed_ms, first_listing, \
+                 last_listing, state FROM entries WHERE stream = ?1 ORDER BY window_start_ms, name",
             )?;
             statement.query_map([stream], entry_row)?.collect()
         })
@@ -240,25 +251,28 @@ fn hash_of_names(sorted: &BTreeSet<&str>) -> Sha256Hex {
 }
 
 fn entry_row(row: &Row<'_>) -> rusqlite::Result<LedgerEntry> {
-    let word: String = row.get(5)?;
+    let word: String = row.get(7)?;
     Ok(LedgerEntry {
         name: row.get(0)?,
         window: window_columns(row, 1)?,
         first_listed_ms: row.get(3)?,
         last_listed_ms: row.get(4)?,
-        state: EntryState::parse(&word).ok_or_else(|| unknown_word(5, &word))?,
+        first_listing: row.get(5)?,
+        last_listing: row.get(6)?,
+        state: EntryState::parse(&word).ok_or_else(|| unknown_word(7, &word))?,
     })
 }
 
 fn listings(connection: &Connection, stream: &str) -> rusqlite::Result<Vec<Listing>> {
     let mut statement = connection.prepare_cached(
-        "SELECT asked_start_ms, asked_end_ms, listed_ms, outcome, names, names_sha256, reason FROM listings \
-         WHERE stream = ?1 ORDER BY id",
+        "SELECT asked_start_ms, asked_end_ms, listed_ms, outcome, names, names_sha256, reason, id, \
+         refused FROM listings WHERE stream = ?1 ORDER BY id",
     )?;
     let rows = statement.query_map([stream], |row| {
         let word: String = row.get(3)?;
         let hash: Option<String> = row.get(5)?;
         Ok(Listing {
+            id: row.get(7)?,
             asked: Window { start_ms: row.get(0)?, end_ms: row.get(1)? },
             listed_ms: row.get(2)?,
             outcome: match word.as_str() {
@@ -268,6 +282,7 @@ fn listings(connection: &Connection, stream: &str) -> rusqlite::Result<Vec<Listi
                 _ => return Err(unknown_word(3, &word)),
             },
             names: row.get(4)?,
+            refused: row.get(8)?,
             names_sha256: hash.map(|text| text.parse().map_err(|_| unknown_word(5, &text))).transpose()?,
         })
     })?;

@@ -31,6 +31,7 @@ pub mod proof;
 mod schema;
 pub mod tree;
 pub mod verify;
+pub mod windows;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -47,6 +48,9 @@ mod tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod verify_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod windows_tests;
 
 pub use anchor::{Head, HeadCheck};
 pub use chain::{ChainReport, Event, EventKind};
@@ -61,6 +65,7 @@ pub use ingest::Draft;
 pub use proof::{Proof, ProvenRecord, Refusal};
 pub use schema::{APPLICATION_ID, FORMAT, SCHEMA};
 pub use verify::{DamagedFile, FilesReport, MissingFile, Part, VerifyReport};
+pub use windows::{Coverage, CoverageRules, WindowCounts, WindowCoverage, WindowState};
 
 use coverage::Seen;
 use ledger::{By, Ledger};
@@ -195,7 +200,7 @@ impl Archive {
     /// # Errors
     /// [`UnsafeName`](ArchiveError::UnsafeName), [`ReadOnly`](ArchiveError::ReadOnly), ledger errors.
     pub fn record_listing(&self, stream: &str, asked: Window, outcome: &ListingOutcome) -> Result<(), ArchiveError> {
-        self.writer()?.add_listing(self.by(), stream, asked, &Seen::of_outcome(outcome))
+        self.writer()?.add_listing(self.by(), stream, asked, &Seen::of_outcome(outcome), 0)
     }
 
     /// Records a listing that showed `files`, with their windows. All must belong to `stream`.
@@ -203,11 +208,26 @@ impl Archive {
     /// # Errors
     /// As [`Archive::record_listing`].
     pub fn record_listed(&self, stream: &str, asked: Window, files: &[ListedFile]) -> Result<(), ArchiveError> {
+        self.record_partly_listed(stream, asked, files, 0)
+    }
+
+    /// As [`Archive::record_listed`], for a listing that showed `refused` further entries that could not be taken for
+    /// names: it proves nothing about what is not there.
+    ///
+    /// # Errors
+    /// As [`Archive::record_listing`].
+    pub fn record_partly_listed(
+        &self,
+        stream: &str,
+        asked: Window,
+        files: &[ListedFile],
+        refused: u64,
+    ) -> Result<(), ArchiveError> {
         if let Some(stray) = files.iter().find(|file| file.stream != stream) {
             let reason = format!("it belongs to stream {}, not to {stream}", stray.stream);
             return Err(ArchiveError::UnsafeName { name: stray.name.clone(), reason });
         }
-        self.writer()?.add_listing(self.by(), stream, asked, &Seen::of_files(files))
+        self.writer()?.add_listing(self.by(), stream, asked, &Seen::of_files(files), refused)
     }
 
     /// Appends an event to the audit chain.
@@ -272,6 +292,13 @@ impl Archive {
     /// Every listing call of a stream, oldest first.
     pub fn listings_in(&self, stream: &str) -> Result<Vec<Listing>, ArchiveError> {
         self.ledger().listings_in(stream)
+    }
+
+    /// The state of every hour of a stream, see [`windows`].
+    pub fn coverage_of(&self, stream: &str, rules: &CoverageRules) -> Result<Coverage, ArchiveError> {
+        // Listings first: a listing of another process that comes in between must not vouch for names not read.
+        let listings = self.listings_in(stream)?;
+        Ok(Coverage::of(&listings, &self.entries_in(stream)?, rules))
     }
 
     /// Up to `limit` events after `seq`, ascending.

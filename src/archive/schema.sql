@@ -63,6 +63,7 @@ CREATE TABLE listings (
   outcome        TEXT NOT NULL CHECK (outcome IN ('files', 'empty', 'failed')),
   names          INTEGER NOT NULL,
   names_sha256   TEXT,
+  refused        INTEGER NOT NULL DEFAULT 0,
   reason         TEXT,
   event_seq      INTEGER NOT NULL REFERENCES events (seq)
 ) STRICT;

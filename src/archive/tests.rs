@@ -327,6 +327,8 @@ fn listings_and_entries_tell_what_was_seen_when() {
             window: Some(WINDOW),
             first_listed_ms: Some(1000),
             last_listed_ms: Some(2000),
+            first_listing: Some(1),
+            last_listing: Some(2),
             state: EntryState::Listed
         }
     );

@@ -69,6 +69,9 @@ pub(crate) enum Command {
     Sync(Sync),
     /// Add files or folders already on disk
     Import(Import),
+    /// Show which hours are missing, damaged or about to be deleted; reads the ledger only
+    #[command(after_help = GAPS)]
+    Gaps(Gaps),
     /// Bring the index up to the archive
     Index(Index),
     /// Find conversations
@@ -133,6 +136,25 @@ pub(crate) struct Import {
     /// Files and folders: gzip, zip, JSON, NDJSON, Avro; told by content, not by name
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+}
+
+/// What the states mean, for `gaps --help`.
+const GAPS: &str = "\
+States:
+  missing   nobody knows what LivePerson has for this hour, or a file is gone
+  damaged   a file came damaged; the next sync fetches it again
+  listed    a file was listed and is not here (no gap where no file was listed: an empty hour, not confirmed yet)
+  expired   LivePerson has deleted what was not fetched
+  fetched   every listed file is here        sealed   and two listings agree that it is all of them
+  empty     two listings agree that there is nothing
+
+Exits with 8 when there are gaps. Every time is UTC; --json lists each hour, text joins neighbours.";
+
+#[derive(Args, Debug)]
+pub(crate) struct Gaps {
+    /// Show the hours without gaps too
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Args, Debug)]

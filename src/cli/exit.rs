@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     Unauthorised = 6,
     /// Gave up on rate limits.
     RateLimits = 7,
+    /// Hours are missing, damaged or not fetched.
+    Gaps = 8,
     /// Verification failed.
     NotVerified = 9,
     /// No vault here.

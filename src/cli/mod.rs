@@ -14,6 +14,7 @@ mod audit;
 mod demo;
 mod exit;
 mod findings;
+mod gaps;
 mod hit;
 mod import;
 mod index;
@@ -74,6 +75,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Plan => plan::run(&vault()?, output),
         Command::Sync(args) => sync::run(&args, &vault()?, output),
         Command::Import(args) => import::run(&args, &vault()?, output),
+        Command::Gaps(args) => gaps::run(&args, &vault()?, output),
         Command::Index(args) => index::run(&args, &vault()?, output),
         Command::Search(args) => search::run(&args, &vault()?, output),
         Command::Show(args) => show::run(&args, &vault()?, output),

@@ -1,7 +1,7 @@
 //! `plan`: what `sync` would do; makes the listing calls and changes nothing.
 
 use super::exit::{Exit, Failure};
-use super::output::{Output, bytes, counted, readable_duration, readable_time};
+use super::output::{Output, bytes, counted, number, readable_duration, readable_time};
 use super::{open, runtime, settings, sync};
 use chatvault::acquire::{self, Cancel};
 use jiff::tz::TimeZone;
@@ -36,6 +36,12 @@ pub(crate) fn run(vault: &Path, output: &Output) -> Result<Exit, Failure> {
             if let Some(wanted) = stream.wanted {
                 let [from, to] = [wanted.start_ms, wanted.end_ms].map(|ms| readable_time(ms, &TimeZone::UTC));
                 outln!("  range {from} to {to} UTC");
+            }
+            let known = stream.windows.present();
+            if !known.is_empty() {
+                let known: Vec<String> =
+                    known.iter().map(|(state, count)| format!("{} {state}", number(*count))).collect();
+                outln!("  hours so far: {} (sealed and empty ones are not listed again)", known.join(", "));
             }
             if let Some(first) = stream.fetch.first()
                 && let Some(expires) = first.expires_at_ms

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) region: String,
     pub(crate) streams: Vec<(String, String)>,
     pub(crate) start: Duration,
+    pub(crate) seal_after: Duration,
+    pub(crate) relist: Duration,
     pub(crate) connections: usize,
     pub(crate) requests_per_second: f64,
     pub(crate) endpoints: Vec<(String, Vec<Url>)>,
@@ -31,7 +33,7 @@ pub(crate) struct Settings {
 const SECTIONS: [(&str, &[&str]); 4] = [
     ("account", &["id", "region"]),
     ("streams", &STREAMS),
-    ("sync", &["start", "connections", "requests_per_second", "seal_after"]),
+    ("sync", &["start", "connections", "requests_per_second", "seal_after", "relist"]),
     ("endpoints", &ENDPOINTS),
 ];
 
@@ -120,7 +122,7 @@ impl Settings {
         let region = text("account", "region", "CHATVAULT_REGION")?.unwrap_or_else(|| "va".into());
         let start = text("sync", "start", "CHATVAULT_START")?.unwrap_or_else(|| "30d".into());
         let seal_after = text("sync", "seal_after", "CHATVAULT_SEAL_AFTER")?.unwrap_or_else(|| "8h".into());
-        duration(&seal_after).map_err(|failure| failure.within("[sync] seal_after"))?;
+        let relist = text("sync", "relist", "CHATVAULT_RELIST")?.unwrap_or_else(|| "48h".into());
         let connections = number("sync", "connections", "CHATVAULT_CONNECTIONS")?.unwrap_or(4.0);
         if connections.fract() != 0.0 || !(1.0..=64.0).contains(&connections) {
             return Err(Failure::usage(format!(
@@ -134,6 +136,8 @@ impl Settings {
             region,
             streams: streams(table)?,
             start: duration(&start).map_err(|failure| failure.within("[sync] start"))?,
+            seal_after: duration(&seal_after).map_err(|failure| failure.within("[sync] seal_after"))?,
+            relist: duration(&relist).map_err(|failure| failure.within("[sync] relist"))?,
             connections: connections as usize,
             requests_per_second,
             endpoints: endpoints(table)?,
@@ -156,28 +160,23 @@ impl Settings {
         };
         let mut settings = AcquireSettings::new(&self.account_id, &self.region, keys, &endpoints)?;
         settings.start = self.start;
+        settings.seal_after = self.seal_after;
+        settings.listing.overlap = self.relist;
         settings.connections = self.connections;
         settings.requests_per_second = self.requests_per_second;
         if std::env::var("CHATVAULT_RETRY_WAITS").is_ok_and(|waits| waits == "none") && self.is_on_loopback() {
             settings.retry = RetryPolicy::instant();
         }
         settings.streams = Vec::new();
-        for (name, mode) in &self.streams {
-            let Some(data_type) = DataType::of_stream(name) else {
-                // What is not fetched must not look as if it were. "auto" means "if it can be had", and it cannot.
-                if mode == "on" {
-                    let message = format!("[streams] \"{name}\" is on, but this version cannot fetch it");
-                    return Err(
-                        Failure::usage(message).hint("set it to \"off\"; only Data Access streams are built so far")
-                    );
-                }
-                continue;
-            };
-            let mode = match mode.as_str() {
-                "on" => StreamMode::On,
-                "auto" => StreamMode::Auto,
-                _ => continue,
-            };
+        // What is not fetched must not look as if it were. "auto" means "if it can be had", and it cannot.
+        let unbuilt = self.streams.iter().find(|(name, mode)| mode == "on" && DataType::of_stream(name).is_none());
+        if let Some((name, _)) = unbuilt {
+            let message = format!("[streams] \"{name}\" is on, but this version cannot fetch it");
+            return Err(Failure::usage(message).hint("set it to \"off\"; only Data Access streams are built so far"));
+        }
+        for (name, mode) in self.acquired_streams() {
+            let Some(data_type) = DataType::of_stream(name) else { continue };
+            let mode = if mode == "auto" { StreamMode::Auto } else { StreamMode::On };
             settings.streams.push(StreamChoice { data_type, mode });
         }
         if settings.streams.is_empty() {
@@ -186,6 +185,13 @@ impl Settings {
             );
         }
         Ok(settings)
+    }
+
+    /// The streams that sync pulls, with `on` or `auto`. Those of other APIs are accepted in the file and come with a
+    /// later version.
+    pub(crate) fn acquired_streams(&self) -> impl Iterator<Item = (&str, &str)> {
+        let wanted = self.streams.iter().filter(|(name, mode)| mode != "off" && DataType::of_stream(name).is_some());
+        wanted.map(|(name, mode)| (name.as_str(), mode.as_str()))
     }
 
     /// Whether every request goes to this machine: then nobody is harmed by a client that does not wait between
@@ -336,7 +342,8 @@ region = "{region}"                     # Data Access host: va, lo or sy
 start = "30d"                     # how far back the first sync goes; LivePerson keeps 30 days
 connections = 4                   # requests at the same time
 requests_per_second = 5.0         # evenly spaced
-seal_after = "8h"                 # a window is final when a listing at least this old and the one before agree
+seal_after = "8h"                 # an hour is final when a listing made this long after its end and one before agree
+relist = "48h"                    # the last hours are listed again in every run, so that late files are taken
 
 # [endpoints]                     # full base URLs instead of LivePerson's own hosts
 # csds = "http://127.0.0.1:9090"
@@ -359,6 +366,10 @@ mod tests {
         let settings = read(&template("40112233", "lo")).expect("valid settings");
         assert_eq!((settings.account_id.as_str(), settings.region.as_str()), ("40112233", "lo"));
         assert_eq!(settings.start, Duration::from_secs(30 * 86_400));
+        assert_eq!(
+            (settings.seal_after, settings.relist),
+            (Duration::from_secs(8 * 3600), Duration::from_secs(48 * 3600))
+        );
         assert_eq!(settings.streams.iter().filter(|(_, mode)| mode == "on").count(), 1);
     }
 
@@ -386,6 +397,8 @@ mod tests {
             "[account]\nid=\"1\"\n[sync]\nstart=\"soon\"",
             "[account]\nid=\"1\"\n[sync]\nstart=\"99999999999999d\"",
             "[account]\nid=\"1\"\n[sync]\nconnections=0",
+            "[account]\nid=\"1\"\n[sync]\nrelist=48",
+            "[account]\nid=\"1\"\n[sync]\nseal_after=\"late\"",
             "[account]\nid=\"1\"\n[streams]\n\"data-access/survey\"=true",
             "[account]\nid=\"1\"\n[endpoints]\ncsds=\"nonsense\"",
             "account=1",

@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "demo",
     "init",
     "plan",
     "sync",
     "import",
+    "gaps",
     "index",
     "search",
     "show",

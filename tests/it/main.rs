@@ -6,6 +6,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod decode;
+mod gaps;
 mod layering;
 mod search;
 mod support;
