@@ -23,6 +23,7 @@ use std::time::Instant;
 use tantivy::TantivyDocument;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
+type Stage<'s> = &'s mut dyn FnMut() -> Result<(), Failed>;
 
 fn main() -> Result<(), Failed> {
     let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<u64>().ok());
@@ -56,8 +57,8 @@ fn main() -> Result<(), Failed> {
     let mut index_bytes = 0;
     for round in 0..=rounds {
         let mut ready = Some(prepare(&files)?);
-        let stages: [(usize, &mut dyn FnMut() -> Result<(), Failed>); 5] = [
-            (0, &mut || each(&files, threads, &|path| inflate(path).map(|text| drop(text)))),
+        let stages: [(usize, Stage<'_>); 5] = [
+            (0, &mut || each(&files, threads, &|path| inflate(path).map(drop))),
             (1, &mut || each(&files, threads, &|path| minimal_parse(&inflate(path)?))),
             (2, &mut || each(&files, threads, &|path| decode(path, &mut |_| true).map(drop))),
             (3, &mut || raw_index(ready.take().unwrap_or_default(), &folder.path().join(format!("raw-{round}")))),

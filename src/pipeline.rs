@@ -73,12 +73,16 @@ pub struct SyncReport {
     pub acquired: AcquireReport,
     /// Index side.
     pub indexed: IndexReport,
+    /// Why the index could not be brought up. The archive side is whole all the same.
+    pub index_failure: Option<RunError>,
 }
 
 /// LivePerson → archive → index. Files are indexed while others are still being downloaded.
 ///
+/// The archive comes first: whatever is wrong with the index, everything new is archived, because LivePerson deletes it.
+///
 /// # Errors
-/// What kept the run from beginning, and a failing archive or index; everything else is in the report.
+/// Only what kept the archive side from beginning; everything else is in the report.
 pub fn sync(
     runtime: &tokio::runtime::Runtime,
     settings: &AcquireSettings,
@@ -88,24 +92,26 @@ pub fn sync(
     watcher: Watcher<'_>,
     cancel: Cancel,
 ) -> Result<SyncReport, RunError> {
-    let mut run = IndexRun::start(archive, options, watcher)?;
-    // What an earlier run archived but did not index goes first: it is on disk already.
-    run.catch_up()?;
-
-    let (published, mut arriving) = tokio::sync::mpsc::channel::<ArchivedFile>(64);
-    let indexer = &mut run;
+    // Rows only, and room for a month of them: a slow indexer must not hold up a download.
+    let (published, mut arriving) = tokio::sync::mpsc::channel::<ArchivedFile>(1 << 16);
     let (acquired, indexed) = std::thread::scope(|scope| {
         // The receiver moves into the thread: an indexer that fails drops it, and downloads go on without one.
-        let indexing = scope.spawn(move || indexer.index_stream(std::iter::from_fn(|| arriving.blocking_recv())));
+        let indexing = scope.spawn(move || -> Result<IndexReport, RunError> {
+            let mut run = IndexRun::start(archive, options, watcher)?;
+            // What an earlier run archived but did not index goes first: it is on disk already.
+            run.catch_up()?;
+            run.index_stream(std::iter::from_fn(|| arriving.blocking_recv()))?;
+            run.catch_up()?;
+            Ok(run.finish()?)
+        });
         let acquired = runtime.block_on(acquire::sync(settings, archive.clone(), acquire_progress, published, cancel));
-        let indexed = indexing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (acquired, indexed)
+        (acquired, indexing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
-    // An index that cannot be written must not hide what the archive has to say.
     let acquired = acquired?;
-    indexed?;
-    run.catch_up()?;
-    Ok(SyncReport { acquired, indexed: run.finish()? })
+    Ok(match indexed {
+        Ok(indexed) => SyncReport { acquired, indexed, index_failure: None },
+        Err(failure) => SyncReport { acquired, indexed: IndexReport::default(), index_failure: Some(failure) },
+    })
 }
 
 /// Files and folders already on disk → archive → index.
@@ -156,8 +162,17 @@ pub struct Coverage {
     pub indexed_records: u64,
     /// Files that the index has not seen yet.
     pub files_behind: u64,
-    /// Both counts agree and no file is behind.
+    /// Records and files of the archive that could not be read, so that no search finds them.
+    pub unreadable: u64,
+    /// Both counts agree, no file is behind and nothing was unreadable.
     pub complete: bool,
+}
+
+impl Coverage {
+    /// Whether the index holds everything that could be read.
+    pub fn index_is_up(&self) -> bool {
+        self.files_behind == 0 && self.archived_records == self.indexed_records
+    }
 }
 
 /// Counts both sides.
@@ -165,9 +180,10 @@ pub struct Coverage {
 /// # Errors
 /// A failing archive or index.
 pub fn coverage(archive: &Archive, reader: &Reader) -> Result<Coverage, RunError> {
-    let archived_records = archive.contents_total()?.conversations;
+    let contents = archive.contents_total()?;
+    let (archived_records, unreadable) = (contents.conversations, contents.problems);
     let indexed_records = reader.record_count()?;
     let files_behind = archive.last_sequence()?.saturating_sub(reader.checkpoint().sequence);
-    let complete = files_behind == 0 && archived_records == indexed_records && reader.checkpoint().merged;
-    Ok(Coverage { archived_records, indexed_records, files_behind, complete })
+    let agrees = files_behind == 0 && archived_records == indexed_records && reader.checkpoint().merged;
+    Ok(Coverage { archived_records, indexed_records, files_behind, unreadable, complete: agrees && unreadable == 0 })
 }

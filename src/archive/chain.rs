@@ -5,10 +5,12 @@
 //! by force. What it cannot show by itself is a tail cut off: write the head down elsewhere and compare.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::anchor::claimed_tree;
 use super::entry::Sha256Hex;
+use super::tree::Tree;
 
 /// First line of every preimage: names the format of the rest.
 const PREIMAGE_HEADER: &str = "chatvault-event-1";
@@ -73,7 +75,7 @@ impl EventKind {
 }
 
 /// One row of the chain. Kinds are text here: a newer program may have written some that this one does not know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// 1, 2, 3 … without gaps.
     pub seq: u64,
@@ -96,7 +98,7 @@ pub struct Event {
 pub struct ChainReport {
     /// Rows read.
     pub rows: u64,
-    /// Every row follows from the one before.
+    /// Every row follows from the one before, and every anchor's tree is that of the rows before it.
     pub ok: bool,
     /// Hash of the last row, as stored; `None` in an empty chain.
     pub head: Option<String>,
@@ -161,18 +163,28 @@ pub(crate) fn events_after(connection: &Connection, seq: u64, limit: u64) -> rus
     let mut statement = connection.prepare_cached(
         "SELECT seq, time_ms, actor, kind, payload, prev_hash, hash FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
-    let rows = statement.query_map(params![seq, limit], |row| {
-        Ok(Event {
-            seq: row.get(0)?,
-            time_ms: row.get(1)?,
-            actor: row.get(2)?,
-            kind: row.get(3)?,
-            payload: row.get(4)?,
-            prev_hash: hash_column(row, 5)?,
-            hash: hash_column(row, 6)?,
-        })
-    })?;
+    let rows = statement.query_map(params![seq, limit], event_row)?;
     rows.collect()
+}
+
+/// The event `seq`.
+pub(crate) fn event(connection: &Connection, seq: u64) -> rusqlite::Result<Option<Event>> {
+    let Ok(seq) = i64::try_from(seq) else { return Ok(None) };
+    connection
+        .prepare_cached("SELECT seq, time_ms, actor, kind, payload, prev_hash, hash FROM events WHERE seq = ?1")?
+        .query_row([seq], event_row)
+        .optional()
+}
+
+/// The last event of a kind up to `last`.
+pub(crate) fn last_of_kind(connection: &Connection, kind: EventKind, last: u64) -> rusqlite::Result<Option<Event>> {
+    connection
+        .prepare_cached(
+            "SELECT seq, time_ms, actor, kind, payload, prev_hash, hash FROM events \
+             WHERE kind = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row(params![kind.as_str(), last], event_row)
+        .optional()
 }
 
 /// Recomputes every hash from the first row to the last. Memory is one row.
@@ -182,6 +194,7 @@ pub(crate) fn walk(connection: &Connection) -> rusqlite::Result<ChainReport> {
     let mut statement =
         connection.prepare("SELECT seq, time_ms, actor, kind, payload, prev_hash, hash FROM events ORDER BY seq")?;
     let mut rows = statement.query([])?;
+    let mut tree = Tree::default();
     while let Some(row) = rows.next()? {
         let (seq, time_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (actor, kind, payload): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(4)?);
@@ -191,8 +204,12 @@ pub(crate) fn walk(connection: &Connection) -> rusqlite::Result<ChainReport> {
         let first_is_creation = report.rows > 1 || kind == EventKind::Created.as_str();
         let text = format!("{PREIMAGE_HEADER}\n{seq}\n{time_ms}\n{actor}\n{kind}\n{payload}\n{prev_hash}\n");
         let follows = prev_hash == expected_prev && hash == Sha256Hex::of(text.as_bytes()).to_string();
-        if report.broken_at.is_none() && !(in_order && first_is_creation && follows) {
+        let holds = in_order && first_is_creation && follows && anchors_truly(row, &tree, report.rows)?;
+        if report.broken_at.is_none() && !holds {
             report.broken_at = Some(report.rows);
+        }
+        if report.broken_at.is_none() {
+            tree.push(&hash_column(row, 6)?);
         }
         expected_prev.clone_from(&hash);
         report.head = Some(hash);
@@ -202,6 +219,27 @@ pub(crate) fn walk(connection: &Connection) -> rusqlite::Result<ChainReport> {
     }
     report.ok = report.broken_at.is_none();
     Ok(report)
+}
+
+/// Does an `anchored` row claim the tree that the rows before it have? Any other row does.
+fn anchors_truly(row: &rusqlite::Row<'_>, tree: &Tree, seq: u64) -> rusqlite::Result<bool> {
+    if row.get_ref(3)?.as_str() != Ok(EventKind::Anchored.as_str()) {
+        return Ok(true);
+    }
+    let claimed = claimed_tree(&event_row(row)?);
+    Ok(claimed.is_none_or(|(covered, root)| covered + 1 == seq && tree.root() == Some(root)))
+}
+
+fn event_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Event> {
+    Ok(Event {
+        seq: row.get(0)?,
+        time_ms: row.get(1)?,
+        actor: row.get(2)?,
+        kind: row.get(3)?,
+        payload: row.get(4)?,
+        prev_hash: hash_column(row, 5)?,
+        hash: hash_column(row, 6)?,
+    })
 }
 
 /// A hash stored as hex text.

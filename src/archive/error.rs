@@ -188,7 +188,7 @@ impl ArchiveError {
             }
             ArchiveError::ReadOnly { .. } => "run the command on a writable copy of the vault".to_owned(),
             ArchiveError::PermissionDenied { path } => format!(
-                "run as the user who owns {}, or correct its permissions; `chatvault doctor` shows them",
+                "run as the user who owns {}, or correct its permissions",
                 path.display()
             ),
             ArchiveError::Damaged { .. } => {

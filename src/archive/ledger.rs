@@ -225,6 +225,10 @@ impl Ledger {
         Ok(found.into_iter().next())
     }
 
+    pub(crate) fn file_by_path(&self, path: &str) -> Result<Option<ArchivedFile>, ArchiveError> {
+        Ok(self.files("WHERE path = ?1", params![path])?.into_iter().next())
+    }
+
     pub(crate) fn last_sequence(&self) -> Result<u64, ArchiveError> {
         self.read(last_sequence)
     }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+pub mod anchor;
 pub mod chain;
 pub mod check;
 pub mod coverage;
@@ -26,7 +27,9 @@ pub mod layout;
 mod ledger;
 mod lock;
 mod place;
+pub mod proof;
 mod schema;
+pub mod tree;
 pub mod verify;
 pub mod windows;
 
@@ -38,6 +41,9 @@ mod crash_tests;
 mod faulty;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod proof_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -46,6 +52,7 @@ mod verify_tests;
 #[allow(clippy::unwrap_used)]
 mod windows_tests;
 
+pub use anchor::{Head, HeadCheck};
 pub use chain::{ChainReport, Event, EventKind};
 pub use check::CheckLimits;
 pub use coverage::{EntryState, LedgerEntry, Listing, ListingKind};
@@ -55,6 +62,7 @@ pub use entry::{
 };
 pub use error::ArchiveError;
 pub use ingest::Draft;
+pub use proof::{Proof, ProvenRecord, Refusal};
 pub use schema::{APPLICATION_ID, FORMAT, SCHEMA};
 pub use verify::{DamagedFile, FilesReport, MissingFile, Part, VerifyReport};
 pub use windows::{Coverage, CoverageRules, WindowCounts, WindowCoverage, WindowState};
@@ -269,6 +277,11 @@ impl Archive {
     /// The first file with these bytes.
     pub fn file_by_sha256(&self, sha256: &Sha256Hex) -> Result<Option<ArchivedFile>, ArchiveError> {
         self.ledger().file_by_sha256(sha256)
+    }
+
+    /// The file at a path of the vault, such as `files/…`.
+    pub fn file_by_path(&self, path: &str) -> Result<Option<ArchivedFile>, ArchiveError> {
+        self.ledger().file_by_path(path)
     }
 
     /// What is known of every name of a stream, by window.

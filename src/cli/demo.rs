@@ -27,6 +27,10 @@ const SEARCHES: [(&str, &str); 3] = [
 ];
 
 pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<Exit, Failure> {
+    if output.for_machines() {
+        return Err(Failure::usage("demo tells a story to people; it has no JSON")
+            .hint("scripts use `chatvault simulate --json`, `sync --json` and `search --json`"));
+    }
     let started = Instant::now();
     let runtime = runtime()?;
     let vault = folder(vault)?;
@@ -39,8 +43,8 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     let config = SimulatorConfig { world, clock: Clock::Wall, ..SimulatorConfig::default() };
     let simulator = runtime.block_on(start(config)).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let truth = simulator.world().truth();
-    println!("1. A simulated LivePerson account answers on {}", simulator.base_url());
-    println!(
+    outln!("1. A simulated LivePerson account answers on {}", simulator.base_url());
+    outln!(
         "   {} in {} of the last 72 hours. LivePerson deletes such files after 30 days.",
         counted(truth.conversations, "conversation"),
         counted(truth.files, "file"),
@@ -51,7 +55,7 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     let endpoints =
         format!("\n[endpoints]\ncsds = \"{api}\"\ndata_access = \"{api}\"\ndata_access_files = \"{downloads}\"\n");
     let archive = init::create(&vault, &account, &(settings::template(&account, "va") + &endpoints))?;
-    println!("2. A vault: {}", shell_path(&vault));
+    outln!("2. A vault: {}", shell_path(&vault));
 
     let keys = Credentials::default();
     let mut acquire = settings::Settings::of_vault(&vault)?.acquire_with(OAuth1Keys {
@@ -66,10 +70,10 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     let report = sync::run_with(&runtime, &acquire, &archive, output)?;
     let downloaded: u64 = report.acquired.streams.values().map(|stream| stream.downloaded).sum();
     let received: u64 = report.acquired.streams.values().map(|stream| stream.bytes).sum();
-    println!(
+    outln!(
         "3. sync: signed requests over HTTP, each file hashed, checked and made durable before it counts, then indexed"
     );
-    println!(
+    outln!(
         "   {} ({}; {} of JSON) with {} in {:.1} s",
         counted(downloaded, "file"),
         bytes(received),
@@ -77,53 +81,53 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
         counted(report.indexed.conversations, "record"),
         sync_started.elapsed().as_secs_f64()
     );
-    if !report.acquired.is_complete() || report.indexed.failures() > 0 {
+    if !report.acquired.is_complete() || report.indexed.failures() > 0 || report.index_failure.is_some() {
         sync::print(&report, sync_started.elapsed().as_secs_f64(), output)?;
         return Ok(Exit::SomeFailed);
     }
 
     let reader = open_index(&vault)?;
-    println!("4. search: {} ready", counted(reader.document_count(), "conversation"));
+    outln!("4. search: {} ready", counted(reader.document_count(), "conversation"));
     for (query, meaning) in SEARCHES {
         let mut request = request(query, &TimeZone::UTC)?;
         request.limit = Some(2);
         let asked = Instant::now();
         let answer = search(&reader, &request)?;
         let elapsed_ms = asked.elapsed().as_secs_f64() * 1000.0;
-        println!();
-        println!("   $ chatvault search '{query}'");
-        println!("   {meaning}: {} in {elapsed_ms:.1} ms", counted(answer.total, "conversation"));
+        outln!();
+        outln!("   $ chatvault search '{query}'");
+        outln!("   {meaning}: {} in {elapsed_ms:.1} ms", counted(answer.total, "conversation"));
         for at in 0..answer.hits.len() {
             let found = answer.hits.load(&reader, at, 1)?;
-            print!("   ");
+            out!("   ");
             hit::print(&found.stored, &found.merged, &found.snippets, &TimeZone::UTC, output);
         }
     }
 
-    println!();
+    outln!();
     let agrees =
         reader.document_count() == truth.conversations && report.indexed.conversations == truth.conversation_records;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let verified = archive.verify(&|_| (), threads)?;
-    println!(
+    outln!(
         "5. verify: {} re-read and unchanged, audit chain of {} rows unbroken: {}",
         counted(verified.files.checked, "file"),
         number(verified.chain.rows),
         if verified.is_ok() { "yes" } else { "NO" }
     );
-    println!(
+    outln!(
         "   The account says {} conversations, the index holds {}: {}",
         number(truth.conversations),
         number(reader.document_count()),
         if agrees { "none is missing" } else { "THEY DIFFER" }
     );
     runtime.block_on(simulator.shutdown());
-    println!();
-    println!("Done in {:.1} s. The vault stays; go on with it:", started.elapsed().as_secs_f64());
+    outln!();
+    outln!("Done in {:.1} s. The vault stays; go on with it:", started.elapsed().as_secs_f64());
     let vault = shell_path(&vault);
-    println!("  chatvault --vault {vault} search 'agent:sorry' --facets day,skill");
-    println!("  chatvault --vault {vault} stats");
-    println!("  chatvault --vault {vault} verify");
+    outln!("  chatvault --vault {vault} search 'agent:sorry' --facets day,skill");
+    outln!("  chatvault --vault {vault} stats");
+    outln!("  chatvault --vault {vault} verify");
     Ok(if agrees && verified.is_ok() { Exit::Complete } else { Exit::Failed })
 }
 

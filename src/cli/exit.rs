@@ -36,6 +36,8 @@ pub(crate) enum Exit {
     Locked = 11,
     /// Interrupted; state saved.
     Interrupted = 130,
+    /// Whoever read our output went away, as `head` does: what a program killed by SIGPIPE ends with.
+    ReaderGone = 141,
 }
 
 /// An error on its way to the user.
@@ -70,15 +72,29 @@ impl fmt::Display for Failure {
 
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Failure {
-        let exit = match &error {
-            ArchiveError::NotAVault { .. } => Exit::NoVault,
-            ArchiveError::Locked { .. } => Exit::Locked,
-            ArchiveError::AlreadyAVault { .. }
-            | ArchiveError::FolderNotEmpty { .. }
-            | ArchiveError::BadWindow { .. } => Exit::Usage,
-            _ => Exit::Failed,
-        };
-        Failure::new(exit, error.to_string()).hint(error.help())
+        Failure::new(of_archive(&error), error.to_string()).hint(error.help())
+    }
+}
+
+fn of_archive(error: &ArchiveError) -> Exit {
+    match error {
+        ArchiveError::NotAVault { .. } => Exit::NoVault,
+        ArchiveError::Locked { .. } => Exit::Locked,
+        ArchiveError::AlreadyAVault { .. } | ArchiveError::FolderNotEmpty { .. } | ArchiveError::BadWindow { .. } => {
+            Exit::Usage
+        }
+        _ => Exit::Failed,
+    }
+}
+
+/// The exit code of a run that acquire ended.
+pub(crate) fn of_acquire(error: &AcquireError) -> Exit {
+    match error {
+        AcquireError::Configuration(_) => Exit::Usage,
+        AcquireError::Unauthorized { .. } | AcquireError::Forbidden { .. } => Exit::Unauthorised,
+        AcquireError::RateLimited { .. } => Exit::RateLimits,
+        AcquireError::Unavailable { .. } => Exit::Temporary,
+        AcquireError::Archive(error) => of_archive(error),
     }
 }
 
@@ -86,7 +102,10 @@ impl From<IndexError> for Failure {
     fn from(error: IndexError) -> Failure {
         let failure = Failure::new(Exit::Failed, error.to_string());
         match error {
-            IndexError::Io(_) => failure.hint("the archive is whole; free some space and run `chatvault index`"),
+            IndexError::Io(ref error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                failure.hint("what was archived is safe; free some space and run `chatvault index`")
+            }
+            IndexError::Io(_) => failure.hint("what was archived is safe; mend this and run `chatvault index`"),
             _ => failure,
         }
     }
@@ -94,13 +113,7 @@ impl From<IndexError> for Failure {
 
 impl From<AcquireError> for Failure {
     fn from(error: AcquireError) -> Failure {
-        let exit = match &error {
-            AcquireError::Configuration(_) => Exit::Usage,
-            AcquireError::Unauthorized { .. } | AcquireError::Forbidden { .. } => Exit::Unauthorised,
-            AcquireError::RateLimited { .. } => Exit::RateLimits,
-            AcquireError::Unavailable { .. } => Exit::Temporary,
-            AcquireError::Archive(_) => Exit::Failed,
-        };
+        let exit = of_acquire(&error);
         let hints = error.hints();
         match error {
             AcquireError::Archive(error) => error.into(),
@@ -130,6 +143,9 @@ impl From<SearchError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            super::stdout::end(&error);
+        }
         Failure::new(Exit::Failed, error.to_string())
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, found: &[Snip
         facts.push(format!("{} transfer{plural}", c.transfers.len()));
     }
     let id = c.conversation_id.clone().unwrap_or_else(|| stored.key());
-    println!("{}  {}", output.styled(Style::Bold, &printable(&id)), printable(&facts.join(" · ")));
+    outln!("{}  {}", output.styled(Style::Bold, &printable(&id)), printable(&facts.join(" · ")));
     for snippet in found {
         let mut line = String::new();
         let mut at = 0;
@@ -96,7 +96,7 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, found: &[Snip
             at = mark.end;
         }
         line.push_str(&printable(&snippet.text[at..]));
-        println!("    {}: {line}", speaker(snippet.role, &snippet.by, output));
+        outln!("    {}: {line}", speaker(snippet.role, &snippet.by, output));
     }
 }
 

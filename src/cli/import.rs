@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
     if output.for_machines() {
         output.document(json!({ "import": imported, "index": indexed, "elapsed_s": elapsed_s }), "import")?;
     } else {
-        println!(
+        outln!(
             "{} imported ({}), {} already here, {} skipped, {} failed",
             counted(imported.imported, "file"),
             bytes(imported.bytes),
@@ -34,29 +34,29 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
             number(imported.failed.len() as u64),
         );
         if imported.new_versions > 0 {
-            println!("  {} kept beside an earlier version of the same name", counted(imported.new_versions, "file"));
+            outln!("  {} kept beside an earlier version of the same name", counted(imported.new_versions, "file"));
         }
         for problem in &imported.failed {
-            println!("  failed: {}: {}", printable(&problem.path), printable(&problem.reason));
+            outln!("  failed: {}: {}", printable(&problem.path), printable(&problem.reason));
         }
         let shown = if output.verbose > 0 { usize::MAX } else { 5 };
         for problem in imported.skipped.iter().take(shown) {
-            println!("  skipped: {}: {}", printable(&problem.path), printable(&problem.reason));
+            outln!("  skipped: {}: {}", printable(&problem.path), printable(&problem.reason));
         }
         if imported.skipped.len() > shown {
-            println!("  … {} more skipped; -v lists them", imported.skipped.len() - shown);
+            outln!("  … {} more skipped; -v lists them", imported.skipped.len() - shown);
         }
         print_index(&indexed, output);
         let rate = indexed.json_bytes as f64 / 1e6 / elapsed_s.max(0.001);
         let verdict = if failed { "finished, but some items failed" } else { "complete" };
-        println!("{verdict} ({elapsed_s:.1} s, {rate:.0} MB of JSON a second)");
+        outln!("{verdict} ({elapsed_s:.1} s, {rate:.0} MB of JSON a second)");
     }
     Ok(if failed { Exit::SomeFailed } else { Exit::Complete })
 }
 
 /// The index's half of a report, for people.
 pub(super) fn print_index(report: &IndexReport, output: &Output) {
-    println!(
+    outln!(
         "indexed {} from {} ({} of JSON)",
         counted(report.conversations, "conversation record"),
         counted(report.files, "file"),
@@ -64,12 +64,12 @@ pub(super) fn print_index(report: &IndexReport, output: &Output) {
     );
     for (kind, count) in &report.problems.counts {
         let level = if kind.is_failure() { "problem" } else { "note" };
-        println!("  {level}: {kind}: {}", number(*count));
+        outln!("  {level}: {kind}: {}", number(*count));
     }
     for file in &report.files_with_problems {
         for problem in &file.problems.examples {
             if problem.kind.is_failure() || output.verbose > 0 {
-                println!(
+                outln!(
                     "  {}: {}, record {}, byte {}: {}",
                     problem.kind,
                     file.file,

@@ -24,11 +24,7 @@ pub(crate) fn run(args: &Index, vault: &Path, output: &Output) -> Result<Exit, F
     let coverage = pipeline::coverage(&archive, &reader)?;
     let elapsed_s = started.elapsed().as_secs_f64();
     if output.for_machines() {
-        let coverage = json!({
-            "archived_records": coverage.archived_records,
-            "indexed_records": coverage.indexed_records,
-            "complete": coverage.complete,
-        });
+        let coverage = super::search::coverage_json(coverage);
         let documents = reader.document_count();
         output.document(
             json!({ "index": report, "documents": documents, "coverage": coverage, "elapsed_s": elapsed_s }),
@@ -36,7 +32,7 @@ pub(crate) fn run(args: &Index, vault: &Path, output: &Output) -> Result<Exit, F
         )?;
     } else {
         import::print_index(&report, output);
-        println!(
+        outln!(
             "the index holds {} conversations for {} of {} archived records ({elapsed_s:.1} s)",
             reader.document_count(),
             coverage.indexed_records,

@@ -6,9 +6,14 @@
 //! * Never: holds logic that a library user would miss.
 //! * Start reading at: [`run`], then the file named after the command.
 
+#[macro_use]
+mod stdout;
+
 mod args;
+mod audit;
 mod demo;
 mod exit;
+mod findings;
 mod gaps;
 mod hit;
 mod import;
@@ -76,6 +81,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Show(args) => show::run(&args, &vault()?, output),
         Command::Stats(args) => stats::run(&args, &vault()?, output),
         Command::Verify(args) => verify::run(&args, &vault()?, output),
+        Command::Audit(args) => audit::run(&args, &vault, output),
         Command::Simulate(args) => simulate::run(&args, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -108,6 +114,11 @@ fn open_for_writing(vault: &Path) -> Result<Archive, Failure> {
 /// Opens the index of a vault for search.
 fn open_index(vault: &Path) -> Result<Reader, Failure> {
     Ok(Reader::open(&chatvault::pipeline::index_home(vault))?)
+}
+
+/// Now, epoch milliseconds UTC.
+fn now_ms() -> i64 {
+    Clock::System.now_ms()
 }
 
 /// A multi-threaded runtime for the commands that talk to the network.

@@ -146,7 +146,8 @@ pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
 
 fn escaped(text: &str, keep_lines: bool) -> Cow<'_, str> {
     let is_risky = |c: char| {
-        c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+        c.is_control()
+            || matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
     };
     if !text.contains(is_risky) {
         return Cow::Borrowed(text);

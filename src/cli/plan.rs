@@ -22,12 +22,12 @@ pub(crate) fn run(vault: &Path, output: &Output) -> Result<Exit, Failure> {
     } else {
         for (name, stream) in &plan.streams {
             if stream.skipped {
-                println!("{name}: not enabled for these keys");
+                outln!("{name}: not enabled for these keys");
                 continue;
             }
             let size =
                 stream.estimated_bytes.map_or("size unknown".to_owned(), |size| format!("about {}", bytes(size)));
-            println!(
+            outln!(
                 "{name}: {} to fetch ({size}), {} already here, {}",
                 counted(stream.fetch.len() as u64, "file"),
                 stream.already,
@@ -35,21 +35,21 @@ pub(crate) fn run(vault: &Path, output: &Output) -> Result<Exit, Failure> {
             );
             if let Some(wanted) = stream.wanted {
                 let [from, to] = [wanted.start_ms, wanted.end_ms].map(|ms| readable_time(ms, &TimeZone::UTC));
-                println!("  range {from} to {to} UTC");
+                outln!("  range {from} to {to} UTC");
             }
             let known = stream.windows.present();
             if !known.is_empty() {
                 let known: Vec<String> =
                     known.iter().map(|(state, count)| format!("{} {state}", number(*count))).collect();
-                println!("  hours so far: {} (sealed and empty ones are not listed again)", known.join(", "));
+                outln!("  hours so far: {} (sealed and empty ones are not listed again)", known.join(", "));
             }
             if let Some(first) = stream.fetch.first()
                 && let Some(expires) = first.expires_at_ms
             {
-                println!("  most urgent: {} (deleted in {})", first.name, readable_duration(expires - now_ms));
+                outln!("  most urgent: {} (deleted in {})", first.name, readable_duration(expires - now_ms));
             }
             for problem in &stream.problems {
-                println!(
+                outln!(
                     "  problem: {}: {}",
                     super::output::printable(&problem.name),
                     super::output::printable(&problem.reason)

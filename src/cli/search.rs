@@ -114,11 +114,7 @@ fn head(text: &str, answer: &SearchAnswer, coverage: Coverage) -> Value {
         "schema_version": 1,
         "query": text,
         "total": { "value": answer.total, "exact": true },
-        "coverage": {
-            "archived_records": coverage.archived_records,
-            "indexed_records": coverage.indexed_records,
-            "complete": coverage.complete,
-        },
+        "coverage": coverage_json(coverage),
         "facets": facets_json(&answer.facets),
     })
 }
@@ -180,7 +176,8 @@ fn print_text(
     output: &Output,
 ) -> Result<(), Failure> {
     if count {
-        println!("{}", answer.total);
+        outln!("{}", answer.total);
+        warn_if_incomplete(coverage);
         return Ok(());
     }
     for at in 0..answer.hits.len() {
@@ -194,27 +191,51 @@ fn print_text(
         summary = format!("{summary}, {} shown; --limit all shows every one", number(shown));
     }
     output.note(&summary);
-    warn_if_incomplete(coverage, output);
+    warn_if_incomplete(coverage);
     Ok(())
 }
 
 /// Says what the answer does not cover.
-pub(super) fn warn_if_incomplete(coverage: Coverage, output: &Output) {
+pub(super) fn warn_if_incomplete(coverage: Coverage) {
     if coverage.complete {
         return;
     }
-    output.note(&format!(
-        "WARNING: the index covers {} of {} archived records, and {} behind; run `chatvault index`",
-        number(coverage.indexed_records),
-        number(coverage.archived_records),
-        if coverage.files_behind == 1 { "1 file is".into() } else { format!("{} files are", coverage.files_behind) },
-    ));
+    let mut gaps = Vec::new();
+    if coverage.files_behind > 0 {
+        let verb = if coverage.files_behind == 1 { "is" } else { "are" };
+        gaps.push(format!(
+            "{} {verb} not indexed yet, run `chatvault index`",
+            counted(coverage.files_behind, "archived file")
+        ));
+    } else if !coverage.index_is_up() {
+        gaps.push(format!(
+            "the index accounts for {} of {} archived records, run `chatvault index --rebuild`",
+            number(coverage.indexed_records),
+            number(coverage.archived_records)
+        ));
+    }
+    if coverage.unreadable > 0 {
+        gaps.push(format!("{} of the archive cannot be read", counted(coverage.unreadable, "record")));
+    }
+    // Also when quiet: a number without it would be taken for the whole truth.
+    eprintln!("WARNING: this does not cover everything: {}", gaps.join("; "));
+}
+
+/// How much of the archive an answer covers.
+pub(super) fn coverage_json(coverage: Coverage) -> Value {
+    json!({
+        "archived_records": coverage.archived_records,
+        "indexed_records": coverage.indexed_records,
+        "files_behind": coverage.files_behind,
+        "unreadable": coverage.unreadable,
+        "complete": coverage.complete,
+    })
 }
 
 /// Facets as small bar charts.
 pub(super) fn print_facets(facets: &[(Facet, Vec<FacetCount>)]) {
     for (facet, counts) in facets {
-        println!("{}", facet.name());
+        outln!("{}", facet.name());
         let name = |entry: &FacetCount| match &entry.value {
             None => "(none)".to_owned(),
             Some(value @ FacetValue::Number(number)) => match label(*facet, value) {
@@ -234,7 +255,7 @@ pub(super) fn print_facets(facets: &[(Facet, Vec<FacetCount>)]) {
             bar.extend(
                 [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(eighths % 8).filter(|_| !eighths.is_multiple_of(8)),
             );
-            println!("  {name:name_width$}  {:>figures$} {bar}", number(entry.count));
+            outln!("  {name:name_width$}  {:>figures$} {bar}", number(entry.count));
         }
     }
 }

@@ -117,6 +117,7 @@ impl Settings {
         };
 
         let account_id = text("account", "id", "CHATVAULT_ACCOUNT")?
+            .filter(|id| !id.is_empty())
             .ok_or_else(|| Failure::usage("[account] id is missing; it is your LivePerson account number"))?;
         let region = text("account", "region", "CHATVAULT_REGION")?.unwrap_or_else(|| "va".into());
         let start = text("sync", "start", "CHATVAULT_START")?.unwrap_or_else(|| "30d".into());
@@ -167,8 +168,17 @@ impl Settings {
             settings.retry = RetryPolicy::instant();
         }
         settings.streams = Vec::new();
-        for (name, mode) in self.acquired_streams() {
-            let Some(data_type) = DataType::of_stream(name) else { continue };
+        for (name, mode) in self.wanted_streams() {
+            let Some(data_type) = DataType::of_stream(name) else {
+                // What is not fetched must not look as if it were. "auto" means "if it can be had", and it cannot.
+                if mode == "on" {
+                    let message = format!("[streams] \"{name}\" is on, but this version cannot fetch it");
+                    return Err(
+                        Failure::usage(message).hint("set it to \"off\"; only Data Access streams are built so far")
+                    );
+                }
+                continue;
+            };
             let mode = if mode == "auto" { StreamMode::Auto } else { StreamMode::On };
             settings.streams.push(StreamChoice { data_type, mode });
         }
@@ -180,11 +190,9 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The streams that sync pulls, with `on` or `auto`. Those of other APIs are accepted in the file and come with a
-    /// later version.
-    pub(crate) fn acquired_streams(&self) -> impl Iterator<Item = (&str, &str)> {
-        let wanted = self.streams.iter().filter(|(name, mode)| mode != "off" && DataType::of_stream(name).is_some());
-        wanted.map(|(name, mode)| (name.as_str(), mode.as_str()))
+    /// The streams that are on or auto, each with that word.
+    pub(crate) fn wanted_streams(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.streams.iter().filter(|(_, mode)| mode != "off").map(|(name, mode)| (name.as_str(), mode.as_str()))
     }
 
     /// Whether every request goes to this machine: then nobody is harmed by a client that does not wait between
@@ -249,7 +257,7 @@ fn endpoints(table: &Table) -> Result<Vec<(String, Vec<Url>)>, Failure> {
     for (name, value) in section {
         let texts: Vec<&str> = match value {
             Value::String(text) => vec![text],
-            Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+            Value::Array(items) if items.iter().all(Value::is_str) => items.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };
         let mut urls = Vec::new();

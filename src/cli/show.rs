@@ -5,72 +5,101 @@ use super::exit::{Exit, Failure};
 use super::output::{Output, Style, json_time, printable, readable_duration, readable_time, time_zone};
 use super::{hit, open, open_index};
 use chatvault::archive::{Archive, ArchivedFile};
-use chatvault::conversation::{Conversation, Role, StoredConversation, plain_text};
+use chatvault::conversation::{Conversation, Record, Role, StoredConversation, plain_text};
 use chatvault::decode::raw_record;
+use chatvault::index::Reader;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     let archive = open(vault)?;
     let reader = open_index(vault)?;
     let tz = time_zone(&args.tz)?;
-    let by_id = format!("{}:{}", archive.account_id(), args.id);
-    let found = match reader.find(&by_id)? {
-        Some(found) => Some(found),
-        None => reader.find(&args.id)?,
-    };
-    let Some(stored) = found else {
-        let failure = Failure::new(Exit::Failed, format!("no conversation {}", printable(&args.id)));
-        return Err(failure.hint("search for it by its words or times: `chatvault search QUERY`"));
-    };
+    let stored = find(&archive, &reader, &args.id)?;
     if args.raw {
         return print_raw(&archive, &stored);
+    }
+    if args.revisions && output.json {
+        let revisions = stored
+            .revisions
+            .iter()
+            .map(|revision| {
+                document(&archive, &StoredConversation { revisions: vec![revision.clone()] }, &revision.content)
+            })
+            .collect::<Result<Vec<Value>, Failure>>()?;
+        output.document(json!({ "key": stored.key(), "revisions": revisions }), "revisions")?;
+        return Ok(Exit::Complete);
     }
     if args.revisions {
         for revision in &stored.revisions {
             let single = StoredConversation { revisions: vec![revision.clone()] };
             if output.for_machines() {
-                output.document(document(&single, &revision.content), "revision")?;
+                output.document(document(&archive, &single, &revision.content)?, "revision")?;
             } else {
                 let places: Vec<String> =
                     revision.records.iter().map(|record| format!("{} record {}", record.file, record.record)).collect();
-                println!("{}", output.styled(Style::Bold, &format!("revision from {}", places.join(", "))));
+                outln!("{}", output.styled(Style::Bold, &format!("revision from {}", places.join(", "))));
                 print_transcript(&single, &revision.content, &tz, output);
-                println!();
+                outln!();
             }
         }
         return Ok(Exit::Complete);
     }
     let merged = stored.merged();
     if output.for_machines() {
-        output.document(document(&stored, &merged), "conversation")?;
+        output.document(document(&archive, &stored, &merged)?, "conversation")?;
     } else {
         print_transcript(&stored, &merged, &tz, output);
     }
     Ok(Exit::Complete)
 }
 
-/// Prints the record's bytes, one record a line, whatever they hold: that is what was asked for.
+/// The conversation with this id, or this key.
+pub(super) fn find(archive: &Archive, reader: &Reader, id: &str) -> Result<StoredConversation, Failure> {
+    let mut found: Vec<StoredConversation> =
+        reader.find(&format!("{}:{id}", archive.account_id()))?.into_iter().collect();
+    if found.is_empty() {
+        found.extend(reader.find(id)?);
+    }
+    if found.is_empty() {
+        // Records of another account are indexed under it.
+        found = reader.find_id(id)?;
+    }
+    if found.len() > 1 {
+        let keys: Vec<String> = found.iter().map(StoredConversation::key).collect();
+        let failure = Failure::usage(format!("{} accounts have a conversation {}", found.len(), printable(id)));
+        return Err(failure.hint(format!("name one by its key: {}", keys.join(", "))));
+    }
+    found.pop().ok_or_else(|| {
+        Failure::new(Exit::Failed, format!("no conversation {}", printable(id)))
+            .hint("search for it by its words or times: `chatvault search QUERY`")
+    })
+}
+
+/// Prints the record's bytes, one record a line; a terminal gets them with control characters escaped.
 fn print_raw(archive: &Archive, stored: &StoredConversation) -> Result<Exit, Failure> {
-    let files = archive.files_after(0)?;
     let mut out = std::io::stdout().lock();
     for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
-        let file: &ArchivedFile = files.iter().find(|file| file.path == record.file).ok_or_else(|| {
+        let file = archive.file_by_path(&record.file)?.ok_or_else(|| {
             Failure::new(Exit::Failed, format!("{} is not in the archive", record.file)).hint("run `chatvault verify`")
         })?;
-        let bytes = raw_record(archive.open_file(file)?, record.record)?.ok_or_else(|| {
+        let bytes = raw_record(archive.open_file(&file)?, record.record)?.ok_or_else(|| {
             let message = format!("{} no longer holds record {}", record.file, record.record);
             Failure::new(Exit::Failed, message).hint("run `chatvault verify`")
         })?;
-        out.write_all(&bytes)?;
+        if std::io::stdout().is_terminal() {
+            out.write_all(printable(&String::from_utf8_lossy(&bytes)).as_bytes())?;
+        } else {
+            out.write_all(&bytes)?;
+        }
         writeln!(out)?;
     }
     Ok(Exit::Complete)
 }
 
-fn document(stored: &StoredConversation, c: &Conversation) -> Value {
+fn document(archive: &Archive, stored: &StoredConversation, c: &Conversation) -> Result<Value, Failure> {
     let mut fields = hit::fields(stored, c);
     let messages = c.messages.iter().enumerate().map(|(index, m)| {
         json!({
@@ -88,11 +117,13 @@ fn document(stored: &StoredConversation, c: &Conversation) -> Value {
     let as_received = |texts: &[String]| -> Value {
         texts.iter().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text))).collect()
     };
-    let provenance = stored.revisions.iter().flat_map(|revision| {
-        revision.records.iter().map(|record| {
-            json!({ "source": revision.source, "file": record.file, "sha256": record.sha256, "record": record.record })
-        })
-    });
+    let mut provenance = Vec::new();
+    for (at, revision) in stored.revisions.iter().enumerate() {
+        for record in &revision.records {
+            let file = archive.file_by_path(&record.file)?;
+            provenance.push(provenance_of(at, &revision.source, record, file.as_ref()));
+        }
+    }
     for (name, value) in [
         ("messages", messages.collect()),
         ("transfers", transfers.collect()),
@@ -100,7 +131,7 @@ fn document(stored: &StoredConversation, c: &Conversation) -> Value {
         ("surveys", as_received(&c.surveys)),
         ("campaign", c.campaign.as_ref().map_or(Value::Null, |campaign| json!(campaign))),
         ("secure_forms", as_received(&c.secure_forms)),
-        ("provenance", provenance.collect()),
+        ("provenance", Value::Array(provenance)),
     ] {
         fields.insert(name.into(), value);
     }
@@ -117,7 +148,23 @@ fn document(stored: &StoredConversation, c: &Conversation) -> Value {
     fields.insert("interactive".into(), json!(c.interactive));
     fields.insert("queue_start_time".into(), json_time(c.queue_start_ms));
     fields.insert("queue_end_time".into(), json_time(c.queue_end_ms));
-    Value::Object(fields)
+    Ok(Value::Object(fields))
+}
+
+/// Where a record lies and how its file came here; what only the ledger knows is null if it has lost the file's row.
+fn provenance_of(revision: usize, source: &str, record: &Record, file: Option<&ArchivedFile>) -> Value {
+    let came = file.map(|file| &file.provenance);
+    json!({
+        "source": source, "file": record.file, "sha256": record.sha256, "record": record.record, "revision": revision,
+        "size_bytes": file.map(|file| file.size_bytes),
+        "fetched_time": json_time(file.map(|file| file.stored_at_ms)),
+        "origin": came.map(|came| &came.origin),
+        "request": came.map(|came| &came.request),
+        "response": came.map(|came| &came.response),
+        "http_date": came.and_then(|came| came.response.get("date")),
+        "clock_offset_ms": came.and_then(|came| came.clock_offset_ms),
+        "program": came.map(|came| &came.program),
+    })
 }
 
 fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone, output: &Output) {
@@ -130,8 +177,8 @@ fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
     if stored.revisions.len() > 1 {
         facts.push(format!("{} revisions", stored.revisions.len()));
     }
-    println!("{}", output.styled(Style::Dim, &printable(&facts.join(" · "))));
-    println!();
+    outln!("{}", output.styled(Style::Dim, &printable(&facts.join(" · "))));
+    outln!();
     let mut transfers = c.transfers.iter().peekable();
     for message in &c.messages {
         while let Some(transfer) = transfers.next_if(|t| t.time_ms.is_some() && t.time_ms <= message.time_ms) {
@@ -142,15 +189,15 @@ fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
         let who = hit::speaker(message.role, &message.by, output);
         let text = printable(&text);
         let text = if message.role == Role::System { output.styled(Style::Dim, &text) } else { text };
-        println!("{}  {who}: {text}", output.styled(Style::Dim, &time));
+        outln!("{}  {who}: {text}", output.styled(Style::Dim, &time));
     }
     for transfer in transfers {
         print_transfer(transfer, tz, output);
     }
-    println!();
+    outln!();
     for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
         let place = format!("{} · record {} · SHA-256 {}", record.file, record.record, record.sha256);
-        println!("{}", output.styled(Style::Dim, &place));
+        outln!("{}", output.styled(Style::Dim, &place));
     }
 }
 
@@ -169,5 +216,5 @@ fn print_transfer(transfer: &chatvault::conversation::Transfer, tz: &TimeZone, o
     if let (Some(from), Some(to)) = (transfer.queue_start_ms, transfer.queue_end_ms) {
         line.push_str(&format!(", {} in the queue", readable_duration(to - from)));
     }
-    println!("{}  {}", output.styled(Style::Dim, &time), output.styled(Style::Dim, &printable(&line)));
+    outln!("{}  {}", output.styled(Style::Dim, &time), output.styled(Style::Dim, &printable(&line)));
 }

@@ -68,26 +68,26 @@ pub(super) fn last_full_hour_ms() -> i64 {
 
 fn print_instructions(args: &Simulate, api: &str, downloads: &str, truth: &chatvault::simulator::Truth) {
     let keys = Credentials::default();
-    println!(
+    outln!(
         "simulating account {}: {} in {} ({} with revisions)",
         args.account,
         counted(truth.conversations, "conversation"),
         counted(truth.files, "file"),
         counted(truth.conversation_records, "record"),
     );
-    println!("make a vault for it in another terminal:");
-    println!();
-    println!("  chatvault init demo-vault --account {}", args.account);
-    println!("  cat >> demo-vault/vault.toml <<'END'");
-    println!("  [endpoints]");
-    println!("  csds = \"{api}\"");
-    println!("  data_access = \"{api}\"");
-    println!("  data_access_files = \"{downloads}\"");
-    println!("  END");
-    println!("  export CHATVAULT_APP_KEY={} CHATVAULT_APP_SECRET={}", keys.app_key, keys.app_secret);
-    println!("  export CHATVAULT_ACCESS_TOKEN={}", keys.access_token);
-    println!("  export CHATVAULT_ACCESS_TOKEN_SECRET={}", keys.access_token_secret);
-    println!("  chatvault --vault demo-vault sync");
-    println!();
-    println!("Ctrl-C ends the simulation.");
+    outln!("make a vault for it in another terminal:");
+    outln!();
+    outln!("  chatvault init demo-vault --account {}", args.account);
+    outln!("  cat >> demo-vault/vault.toml <<'END'");
+    outln!("  [endpoints]");
+    outln!("  csds = \"{api}\"");
+    outln!("  data_access = \"{api}\"");
+    outln!("  data_access_files = \"{downloads}\"");
+    outln!("  END");
+    outln!("  export CHATVAULT_APP_KEY={} CHATVAULT_APP_SECRET={}", keys.app_key, keys.app_secret);
+    outln!("  export CHATVAULT_ACCESS_TOKEN={}", keys.access_token);
+    outln!("  export CHATVAULT_ACCESS_TOKEN_SECRET={}", keys.access_token_secret);
+    outln!("  chatvault --vault demo-vault sync");
+    outln!();
+    outln!("Ctrl-C ends the simulation.");
 }

@@ -3,7 +3,7 @@
 use super::args::Stats;
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, time_zone};
-use super::search::{facets_json, print_facets, request, warn_if_incomplete};
+use super::search::{coverage_json, facets_json, print_facets, request, warn_if_incomplete};
 use super::{open, open_index};
 use chatvault::pipeline;
 use chatvault::search::facets::Facet;
@@ -27,17 +27,13 @@ pub(crate) fn run(args: &Stats, vault: &Path, output: &Output) -> Result<Exit, F
         let document = json!({
             "query": args.query,
             "conversations": answer.total,
-            "coverage": {
-                "archived_records": coverage.archived_records,
-                "indexed_records": coverage.indexed_records,
-                "complete": coverage.complete,
-            },
+            "coverage": coverage_json(coverage),
             "facets": facets_json(&answer.facets),
         });
         output.document(document, "stats")?;
         return Ok(Exit::Complete);
     }
-    println!("{}", counted(answer.total, "conversation"));
+    outln!("{}", counted(answer.total, "conversation"));
     // A contact centre has hundreds of agents; the chart shows the busiest and says what it leaves out.
     for (facet, counts) in &mut answer.facets {
         const SHOWN: usize = 15;
@@ -49,6 +45,6 @@ pub(crate) fn run(args: &Stats, vault: &Path, output: &Output) -> Result<Exit, F
         }
     }
     print_facets(&answer.facets);
-    warn_if_incomplete(coverage, output);
+    warn_if_incomplete(coverage);
     Ok(Exit::Complete)
 }

@@ -1,7 +1,7 @@
 //! `sync`: everything new from LivePerson into the archive, then into the index.
 
 use super::args::Sync;
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, of_acquire};
 use super::output::{Output, bytes, counted, number};
 use super::progress::Progress;
 use super::{import, open_for_writing, runtime, settings};
@@ -76,6 +76,13 @@ fn exit_of(report: SyncReport, output: &Output) -> Exit {
         }
         return failure.exit;
     }
+    if let Some(failure) = report.index_failure {
+        let failure = Failure::from(failure);
+        if !output.for_machines() {
+            output.failure(&failure);
+        }
+        return failure.exit;
+    }
     if !is_complete || report.indexed.failures() > 0 { Exit::SomeFailed } else { Exit::Complete }
 }
 
@@ -88,7 +95,7 @@ pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Res
             output.note(&format!("{name}: not enabled for these keys; skipped"));
             continue;
         }
-        println!(
+        outln!(
             "{name}: {} listed, {} downloaded ({}), {} already here, {} failed",
             counted(stream.listed, "file"),
             number(stream.downloaded),
@@ -101,19 +108,21 @@ pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Res
             let kind = kind.as_ref().and_then(Value::as_str).unwrap_or("problem");
             let name = super::output::printable(&problem.name);
             let name: String = name.chars().take(100).collect();
-            println!("  {kind}: {name}: {}", super::output::printable(&problem.reason));
+            outln!("  {kind}: {name}: {}", super::output::printable(&problem.reason));
         }
     }
     import::print_index(&report.indexed, output);
     let verdict = match (&report.acquired.interrupted, &report.acquired.stopped) {
         (true, _) => "interrupted; what was archived is safe, run `chatvault sync` again to go on",
         (_, Some(_)) => "stopped early; what was archived is safe",
-        _ if !report.acquired.is_complete() || report.indexed.failures() > 0 => {
+        _ if !report.acquired.is_complete() => {
             "finished, but some items failed; run `chatvault sync` again to fetch them anew"
         }
+        _ if report.index_failure.is_some() => "archived, but not indexed",
+        _ if report.indexed.failures() > 0 => "finished; some archived records cannot be read, they are named above",
         _ => "complete",
     };
-    println!("{verdict} ({elapsed_s:.1} s)");
+    outln!("{verdict} ({elapsed_s:.1} s)");
     Ok(())
 }
 
@@ -128,12 +137,19 @@ fn to_json(report: &SyncReport, elapsed_s: f64) -> Value {
         }
         streams.insert(name.clone(), value);
     }
-    json!({
+    let mut value = json!({
         "streams": streams,
         "index": report.indexed,
         "requests": report.acquired.requests,
+        "index_failure": report.index_failure.as_ref().map(ToString::to_string),
         "interrupted": report.acquired.interrupted,
         "stopped": report.acquired.stopped.as_ref().map(ToString::to_string),
         "elapsed_s": elapsed_s,
-    })
+    });
+    if let Some(stopped) = &report.acquired.stopped {
+        value["error"] = json!(stopped.to_string());
+        value["hints"] = json!(stopped.hints());
+        value["exit_code"] = json!(of_acquire(stopped) as u8);
+    }
+    value
 }

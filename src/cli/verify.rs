@@ -1,10 +1,14 @@
 //! `verify`: re-reads the archive and says whether it is what it was, and whether the index covers it.
+//!
+//! That it was re-read, and what came of it, is an event of the audit chain if the vault can be written to at that moment.
 
 use super::args::Verify;
+use super::audit::record;
 use super::exit::{Exit, Failure};
-use super::output::{Output, Style, bytes, counted, number};
+use super::findings::{Finding, Kind, findings};
+use super::output::{Output, Style, bytes, counted, number, printable};
 use super::{open, settings};
-use chatvault::archive::{Archive, Part, VerifyReport};
+use chatvault::archive::{Archive, EventKind, Part, VerifyReport};
 use chatvault::index::{IndexError, Reader};
 use chatvault::pipeline::{self, index_home};
 use indicatif::{ProgressBar, ProgressDrawTarget};
@@ -39,12 +43,46 @@ pub(crate) fn run(args: &Verify, vault: &Path, output: &Output) -> Result<Exit, 
     let index = index_state(&archive, vault)?;
     let ok = report.is_ok() && index.ok;
     let affected = Affected::of(vault, &report);
+    let found = findings(&report, index.reason.as_deref(), index.ok);
+    let recorded = record_verified(vault, &report, part, &index, ok);
     if output.for_machines() {
-        output.document(to_json(&report, &index, &affected, ok), "verify")?;
+        let mut document = to_json(&report, &index, &affected, ok);
+        document["findings"] = found.iter().map(|finding| finding.to_json(affected.of_finding(finding))).collect();
+        document["recorded"] = json!(recorded.is_ok());
+        document["not_recorded"] = json!(recorded.err());
+        output.document(document, "verify")?;
     } else {
-        print(&report, &index, &affected, ok, started.elapsed().as_secs_f64(), output);
+        print(&report, &index, ok, started.elapsed().as_secs_f64(), output, &found, &affected);
+        if let Err(reason) = recorded {
+            output.note(&format!("not recorded in the audit chain: {reason}"));
+        }
     }
     Ok(if ok { Exit::Complete } else { Exit::NotVerified })
+}
+
+/// Appends a `verified` event. Says why not where the vault is locked, read-only or broken: that fails no verification.
+fn record_verified(
+    vault: &Path,
+    report: &VerifyReport,
+    part: Part,
+    index: &IndexState,
+    ok: bool,
+) -> Result<(), String> {
+    if !report.chain.ok {
+        return Err("nothing is added to a broken chain".to_owned());
+    }
+    let files = &report.files;
+    let payload = json!({
+        "ok": ok,
+        "part": format!("{}/{}", part.part, part.of),
+        "files": {
+            "checked": files.checked, "bytes": files.bytes, "damaged": files.damaged.len(), "missing": files.missing.len(),
+            "unlisted": files.unlisted.len(), "altered_rows": files.altered_rows.len(), "writable": files.writable.len(),
+        },
+        "chain": { "rows": report.chain.rows, "head": report.chain.head },
+        "index": { "documents": index.documents, "records": index.records, "expected": index.expected, "ok": index.ok },
+    });
+    record(vault, |archive| archive.record_event(EventKind::Verified, payload))
 }
 
 fn part(text: &str) -> Result<Part, Failure> {
@@ -71,7 +109,7 @@ fn index_state(archive: &Archive, vault: &Path) -> Result<IndexState, Failure> {
         Ok(coverage) => coverage,
         Err(error) => return Ok(without(error.to_string())),
     };
-    let reason = (!coverage.complete).then(|| {
+    let reason = (!coverage.index_is_up()).then(|| {
         format!(
             "it covers {} of {} records, {} behind; run `chatvault index`",
             coverage.indexed_records,
@@ -83,7 +121,7 @@ fn index_state(archive: &Archive, vault: &Path) -> Result<IndexState, Failure> {
         documents: reader.document_count(),
         records: coverage.indexed_records,
         expected,
-        ok: coverage.complete,
+        ok: coverage.index_is_up(),
         reason,
     })
 }
@@ -120,6 +158,10 @@ impl Affected {
         Affected(affected)
     }
 
+    fn of_finding(&self, finding: &Finding) -> &[String] {
+        finding.file.as_deref().map_or(&[], |file| self.in_file(file))
+    }
+
     fn in_file(&self, file: &str) -> &[String] {
         self.0.iter().find(|(known, _)| known == file).map_or(&[], |(_, ids)| ids)
     }
@@ -127,10 +169,12 @@ impl Affected {
 
 fn to_json(report: &VerifyReport, index: &IndexState, affected: &Affected, ok: bool) -> Value {
     let mut value = serde_json::to_value(report).unwrap_or_default();
-    for list in ["damaged", "missing"] {
-        for entry in value["files"][list].as_array_mut().into_iter().flatten() {
+    for kind in [Kind::Damaged, Kind::Missing] {
+        for entry in value["files"][kind.name()].as_array_mut().into_iter().flatten() {
             let ids = json!(affected.in_file(entry["file"].as_str().unwrap_or_default()));
             entry["conversations"] = ids;
+            entry["severity"] = json!(kind.severity().name());
+            entry["next"] = json!(kind.next());
         }
     }
     value["index"] = json!({
@@ -144,56 +188,44 @@ fn to_json(report: &VerifyReport, index: &IndexState, affected: &Affected, ok: b
     value
 }
 
-fn print(report: &VerifyReport, index: &IndexState, affected: &Affected, ok: bool, elapsed_s: f64, output: &Output) {
+fn print(
+    report: &VerifyReport,
+    index: &IndexState,
+    ok: bool,
+    elapsed_s: f64,
+    output: &Output,
+    found: &[Finding],
+    affected: &Affected,
+) {
     let files = &report.files;
     let rate = files.bytes as f64 / 1e6 / elapsed_s.max(0.001);
-    println!("{} read ({}, {rate:.0} MB/s)", counted(files.checked, "file"), bytes(files.bytes));
-    let conversations = |file: &str| match affected.in_file(file) {
-        [] => String::new(),
-        ids => format!("; {} hit, such as {}", counted(ids.len() as u64, "conversation"), ids[0]),
-    };
-    for file in &files.damaged {
-        println!("  DAMAGED {}: {}{}", file.file, file.reason, conversations(&file.file));
+    outln!("{} read ({}, {rate:.0} MB/s)", counted(files.checked, "file"), bytes(files.bytes));
+    if report.chain.ok {
+        outln!("audit chain: {} rows, unbroken", number(report.chain.rows));
     }
-    for file in &files.missing {
-        println!("  MISSING {}{}", file.file, conversations(&file.file));
-    }
-    for file in &files.unlisted {
-        println!("  UNLISTED {}: no row of the ledger names it", super::output::printable(file));
-    }
-    for file in &files.altered_rows {
-        println!(
-            "  ALTERED ROW {}: the ledger's row does not agree with the audit chain",
-            super::output::printable(file)
-        );
-    }
-    for file in &files.writable {
-        println!("  note: {file} is not read-only");
-    }
-    let chain = &report.chain;
-    match (chain.ok, &chain.broken_at) {
-        (true, _) => println!("audit chain: {} rows, unbroken", number(chain.rows)),
-        (false, Some(at)) => println!("  BROKEN audit chain at row {at} of {}", number(chain.rows)),
-        (false, None) => println!("  BROKEN audit chain"),
-    }
-    println!(
+    outln!(
         "index: {} for {} of {} archived records",
         counted(index.documents, "conversation"),
         number(index.records),
         number(index.expected)
     );
-    if let Some(reason) = &index.reason {
-        println!("  INDEX: {reason}");
-    }
-    if !files.damaged.is_empty() || !files.missing.is_empty() {
-        println!(
-            "next: `chatvault sync` fetches what LivePerson still has; keep this vault and its backups as they are"
-        );
+    // The cure is the same for all of a kind: it stands once, under the last of them.
+    for (at, finding) in found.iter().enumerate() {
+        let hit = match affected.of_finding(finding) {
+            [] => String::new(),
+            ids => format!("; {} hit, such as {}", counted(ids.len() as u64, "conversation"), ids[0]),
+        };
+        let file = finding.file.as_deref().map(|file| format!(" {file}:")).unwrap_or_default();
+        let kind = finding.kind.name().replace('_', " ").to_uppercase();
+        outln!("  {kind}{} {}", printable(&file), printable(&format!("{}{hit}", finding.what)));
+        if found.get(at + 1).is_none_or(|next| next.kind != finding.kind) {
+            outln!("    {}; next: {}", finding.kind.severity().name(), finding.kind.next());
+        }
     }
     let verdict = if ok {
         output.styled(Style::Good, "verified: unchanged and complete in itself")
     } else {
         output.styled(Style::Bad, "NOT verified")
     };
-    println!("{verdict} ({elapsed_s:.1} s)");
+    outln!("{verdict} ({elapsed_s:.1} s)");
 }

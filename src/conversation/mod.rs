@@ -4,7 +4,7 @@
 //! * Gives: [`Conversation`], its parts, [`Revision`] and the merge rule.
 //! * Promises: pure values; identifiers are strings and never lose a digit; times are epoch milliseconds, UTC.
 //! * Never: reads a file, a clock or the network.
-//! * Start reading at: [`Conversation`], then [`merge`].
+//! * Start reading at: [`Conversation`], then [`merge()`].
 
 mod merge;
 mod message;

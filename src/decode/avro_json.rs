@@ -222,8 +222,9 @@ impl<'j> Pull<'j> {
         loop {
             // A record's own fields may be wrapped again, so the count starts anew inside.
             let outer = std::mem::take(&mut self.wrappers);
-            field(self, key)?;
+            let read = field(self, key);
             self.wrappers = outer;
+            read?;
             match self.jiter.next_key()? {
                 Some(next) => key = name(next),
                 None => return Ok(true),

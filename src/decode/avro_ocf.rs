@@ -3,10 +3,10 @@
 //! An object is turned into JSON text and read by the same code as everything else: one decoder decides what a field
 //! means. Union branches come out bare, which the tolerant reader takes as well as wrapped.
 
-use super::Decoder;
 use super::avro_json::Pull;
 use super::data_access;
 use super::problem::ProblemKind;
+use super::{Decoder, Raw};
 use apache_avro::types::Value;
 use std::io::BufRead;
 
@@ -42,7 +42,7 @@ fn read_object(value: &Value, decoder: &mut Decoder<'_, '_>) {
                 decoder.note(ProblemKind::NotIndexed, 0, "an Avro object that is not an engagement");
             }
             for (_, conversation) in contents.conversations {
-                decoder.emit(conversation, &contents.envelope, 0, &json);
+                decoder.emit(conversation, &contents.envelope, 0, &Raw { json: &json, offset: None });
             }
         }
         Err(broken) => decoder.broken(ProblemKind::BrokenRecord, 0, broken.reason),

@@ -61,16 +61,18 @@ pub(super) fn open<'a>(reader: impl Read + 'a) -> io::Result<Opened<'a>> {
 /// Layers of compression followed before a file counts as damaged: an archive has one, a mistake two.
 const MAX_LAYERS: usize = 4;
 
-/// Calls `each` with every entry of a zip file, by index; entry names are never used as paths.
+/// Calls `each` with every entry of a zip file, by index; entry names are never used as paths. An entry that cannot be
+/// opened (an unknown method, a password) costs only itself: `each` is told why.
 pub(super) fn for_each_zip_entry<R: Read + Seek>(
     file: R,
-    each: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
+    each: &mut dyn FnMut(io::Result<&mut dyn Read>),
 ) -> io::Result<()> {
     let mut archive = zip::ZipArchive::new(file).map_err(zip_error)?;
     for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(zip_error)?;
-        if entry.is_file() {
-            each(&mut entry)?;
+        match archive.by_index(index) {
+            Ok(mut entry) if entry.is_file() => each(Ok(&mut entry)),
+            Ok(_) => {}
+            Err(error) => each(Err(zip_error(error))),
         }
     }
     Ok(())

@@ -5,16 +5,19 @@
 //! careful way: the envelope is walked and each conversation framed on its own, so that a document of any size
 //! passes through and a broken conversation costs only itself.
 
-use super::Decoder;
 use super::avro_json::{Broken, Pull};
 use super::data_access::{self, Contents, Envelope, Header};
 use super::problem::ProblemKind;
 use super::repair::repaired;
 use super::text::{Fault, Text};
+use super::{Decoder, Raw};
 use std::io::BufRead;
 
 /// Longest line that is parsed as it stands.
 const MAX_LINE: usize = 4 << 20;
+
+/// Longest line that is mended as a whole.
+const MAX_MENDED_LINE: usize = 256 << 10;
 
 /// Deepest nesting of union wrappers around the lists of an envelope.
 const MAX_WRAPPERS: u8 = 8;
@@ -51,12 +54,16 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
         Ok(contents) => {
             let consumed = pull.at();
             data_access::note_odd(&pull, decoder.ordinal, base, &mut decoder.report.problems);
-            emit_all(contents, base, &line[..consumed], decoder);
+            emit_all(contents, base, &line[..consumed], true, decoder);
             text.advance(consumed);
             true
         }
         Err(broken) if broken.cut => false,
         Err(_) => {
+            // A long line may hold many records: each is mended by itself, on the careful way.
+            if line.len() > MAX_MENDED_LINE {
+                return false;
+            }
             let Some(mended) = repaired(line) else { return false };
             let mut pull = Pull::new(&mended);
             let Ok(contents) = data_access::read_value(&mut pull) else { return false };
@@ -65,22 +72,23 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
                 return false;
             }
             decoder.note(ProblemKind::Repaired, base, "invalid text was replaced for reading");
-            emit_all(contents, base, &mended, decoder);
+            emit_all(contents, base, &mended, false, decoder);
             text.advance(length);
             true
         }
     }
 }
 
-fn emit_all(contents: Contents, base: u64, value: &[u8], decoder: &mut Decoder<'_, '_>) {
+fn emit_all(contents: Contents, base: u64, value: &[u8], as_it_stands: bool, decoder: &mut Decoder<'_, '_>) {
     decoder.report.records += 1;
     note_other_bodies(contents.other_bodies, contents.conversations.is_empty(), &contents.envelope, base, decoder);
     let is_alone = contents.conversations.len() == 1;
     for (place, conversation) in contents.conversations {
         let byte = base + place.start as u64;
         // A value with one conversation is the record; of one with several, the conversation is.
-        let raw = if is_alone { value } else { &value[place] };
-        decoder.emit(conversation, &contents.envelope, byte, raw);
+        let (json, offset) = if is_alone { (value, base) } else { (&value[place], byte) };
+        let raw = Raw { json, offset: as_it_stands.then_some(offset) };
+        decoder.emit(conversation, &contents.envelope, byte, &raw);
     }
 }
 
@@ -106,9 +114,20 @@ fn read_carefully(text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) {
     note_other_bodies(other_bodies, nothing_else, &envelope, start, decoder);
     match outcome {
         Ok(()) => {}
-        Err(Fault::Cut) => decoder.broken(ProblemKind::CutShort, text.offset(), "the file ends inside a record"),
+        Err(Fault::Cut) => {
+            let end = text.offset();
+            // The rest may have been taken for a string that a cut left open: what starts inside it is read again.
+            text.go_back(start + 1);
+            text.resynchronise();
+            if text.peek().is_some() {
+                decoder.broken(ProblemKind::BrokenRecord, end, "the record is cut and another begins");
+            } else {
+                decoder.broken(ProblemKind::CutShort, end, "the file ends inside a record");
+            }
+        }
         Err(Fault::Syntax(at, reason)) => {
             decoder.broken(ProblemKind::BrokenRecord, at, reason);
+            text.go_back(start + 1);
             text.resynchronise();
         }
         Err(Fault::TooLarge(bytes)) => {
@@ -187,6 +206,9 @@ impl Document<'_, '_, '_> {
             }
             Err(fault) => return Err(fault),
         };
+        if json.is_empty() {
+            return Err(Fault::Syntax(at, "expected a conversation"));
+        }
         let mut pull = Pull::new(json);
         let mut read = data_access::read_conversation(&mut pull);
         let mended;
@@ -205,9 +227,12 @@ impl Document<'_, '_, '_> {
                 data_access::note_odd(&pull, self.decoder.ordinal, at, &mut self.decoder.report.problems);
                 header.put_into(&mut conversation);
                 conversation.account_id = self.envelope.account_id.clone().unwrap_or_default();
-                self.decoder.emit(conversation, &self.envelope, at, json);
+                self.decoder.emit(conversation, &self.envelope, at, &Raw { json, offset: Some(at) });
             }
             Ok(None) => {}
+            Err(Broken { at: inside, .. }) if swallows_record(json) => {
+                return Err(Fault::Syntax(at + inside as u64, "the record is cut and another begins"));
+            }
             Err(Broken { at: inside, reason, .. }) => {
                 self.decoder.broken(ProblemKind::BrokenRecord, at + inside as u64, reason);
             }
@@ -215,6 +240,11 @@ impl Document<'_, '_, '_> {
         text.forget();
         Ok(())
     }
+}
+
+/// Whether the text of a broken value holds the start of another record: a string that a cut left open ends at any quote.
+fn swallows_record(json: &[u8]) -> bool {
+    memchr::memchr_iter(b'{', json).skip(1).any(|at| super::text::has_first_key(&json[at + 1..]))
 }
 
 /// Reads a small value of the envelope; one that is broken is passed over, it only loses itself.
@@ -252,6 +282,7 @@ fn object(text: &mut Text<'_>, field: &mut dyn FnMut(&mut Text<'_>, &str) -> Wal
         text.skip_space();
         text.expect(b':', "expected a colon")?;
         text.skip_space();
+        refuse_record(text)?;
         field(text, &key)?;
         text.forget();
         text.skip_space();
@@ -265,6 +296,11 @@ fn object(text: &mut Text<'_>, field: &mut dyn FnMut(&mut Text<'_>, &str) -> Wal
             None => return Err(Fault::Cut),
         }
     }
+}
+
+/// A record where a part of one should be: the record around it was cut.
+fn refuse_record(text: &mut Text<'_>) -> Walk {
+    if text.is_at_record() { Err(Fault::Syntax(text.offset(), "another record begins")) } else { Ok(()) }
 }
 
 /// Walks a list, bare or wrapped in `{"array": …}`, with the reader at each element in turn.
@@ -287,6 +323,7 @@ fn list(text: &mut Text<'_>, depth: u8, item: &mut dyn FnMut(&mut Text<'_>) -> W
     }
     loop {
         text.skip_space();
+        refuse_record(text)?;
         item(text)?;
         text.forget();
         text.skip_space();
@@ -298,6 +335,46 @@ fn list(text: &mut Text<'_>, depth: u8, item: &mut dyn FnMut(&mut Text<'_>) -> W
             }
             Some(_) => return Err(Fault::Syntax(text.offset(), "expected a comma or the end of a list")),
             None => return Err(Fault::Cut),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::decode::{DecodeLimits, FileContext, FileReport, ProblemKind, decode_file};
+    use std::io::Cursor;
+
+    fn record(id: u32) -> String {
+        format!(
+            r#"{{"dataType":"Engagement","recordCollection":[{{"body":{{"engagements":[{{"conversationId":"{id}","transcripts":[{{"text":"line of {id}"}}]}}]}}}}]}}"#
+        )
+    }
+
+    /// Ids read from a text, and the report.
+    fn read(text: &str) -> (Vec<String>, FileReport) {
+        let context =
+            FileContext { path: "f".into(), sha256: "0".into(), window_start_ms: None, account_id: "1".into() };
+        let mut ids = Vec::new();
+        let report = decode_file(Cursor::new(text.as_bytes()), &context, DecodeLimits::default(), &mut |revision| {
+            ids.extend(revision.content.conversation_id);
+            true
+        })
+        .expect("memory is readable");
+        (ids, report)
+    }
+
+    /// A record cut at any byte costs only itself, however the records stand side by side.
+    #[test]
+    fn a_cut_record_costs_only_itself() {
+        let whole = record(2);
+        for separator in ["\n", "", " ", ","] {
+            for cut in 1..whole.len() {
+                let text = [record(1), whole[..cut].to_owned(), record(3), record(4)].join(separator);
+                let (ids, report) = read(&text);
+                let found: Vec<&str> = ids.iter().map(String::as_str).filter(|id| *id != "2").collect();
+                assert_eq!(found, ["1", "3", "4"], "{separator:?} {cut}: {text}");
+                assert_eq!(report.problems.counts.get(&ProblemKind::BrokenRecord), Some(&1), "{separator:?} {cut}");
+            }
         }
     }
 }

@@ -85,11 +85,31 @@ pub fn decode_file<R: Read + Seek>(
     Ok(decoder.report)
 }
 
+/// One conversation record as it stands in its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRecord {
+    /// Its JSON: the whole line, or its part of a document.
+    pub json: Vec<u8>,
+    /// Where the JSON begins in the inflated file (in a zip: in its entry); `None` where the file does not hold it as it is
+    /// here, because it is binary or was mended for reading.
+    pub offset: Option<u64>,
+    /// The conversation it names.
+    pub conversation_id: Option<String>,
+}
+
 /// The JSON of one conversation record, as it stands in the file: the whole line, or its part of a document.
 ///
 /// # Errors
 /// Only when the file cannot be read from disk at all. `None`: the file has no such record.
-pub fn raw_record<R: Read + Seek>(mut file: R, record: u64) -> io::Result<Option<Vec<u8>>> {
+pub fn raw_record<R: Read + Seek>(file: R, record: u64) -> io::Result<Option<Vec<u8>>> {
+    Ok(locate_record(file, record)?.map(|raw| raw.json))
+}
+
+/// As [`raw_record`], with its place in the file and the conversation it names.
+///
+/// # Errors
+/// As [`raw_record`].
+pub fn locate_record<R: Read + Seek>(mut file: R, record: u64) -> io::Result<Option<RawRecord>> {
     let mut magic = [0u8; 4];
     let length = read_up_to(&mut file, &mut magic)?;
     file.rewind()?;
@@ -124,9 +144,16 @@ struct Decoder<'d, 's> {
     ordinal: u64,
     sink: &'d mut Sink<'s>,
     stopped: bool,
-    /// Ordinal of the record whose JSON is to be kept, and the JSON.
+    /// Ordinal of the record whose JSON is to be kept, and the record.
     wanted: Option<u64>,
-    raw: Option<Vec<u8>>,
+    raw: Option<RawRecord>,
+}
+
+/// A record's bytes on their way to the sink.
+struct Raw<'r> {
+    json: &'r [u8],
+    /// As in [`RawRecord`].
+    offset: Option<u64>,
 }
 
 impl<'d, 's> Decoder<'d, 's> {
@@ -139,9 +166,9 @@ impl<'d, 's> Decoder<'d, 's> {
         if container_of(magic) != Container::Zip {
             return self.stream(file);
         }
-        let outcome = container::for_each_zip_entry(file, &mut |entry| {
-            self.stream(entry);
-            Ok(())
+        let outcome = container::for_each_zip_entry(file, &mut |entry| match entry {
+            Ok(entry) => self.stream(entry),
+            Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
         });
         if let Err(error) = outcome {
             self.note(ProblemKind::DamagedContainer, 0, error.to_string());
@@ -169,12 +196,13 @@ impl<'d, 's> Decoder<'d, 's> {
     }
 
     /// Hands a conversation over, with its place in the archive.
-    fn emit(&mut self, mut content: Conversation, envelope: &Envelope, byte: u64, raw: &[u8]) {
+    fn emit(&mut self, mut content: Conversation, envelope: &Envelope, byte: u64, raw: &Raw<'_>) {
         if self.stopped {
             return;
         }
         if self.wanted == Some(self.ordinal) {
-            self.raw = Some(raw.to_owned());
+            let conversation_id = content.conversation_id.clone();
+            self.raw = Some(RawRecord { json: raw.json.to_owned(), offset: raw.offset, conversation_id });
         }
         if content.account_id.is_empty() {
             content.account_id.clone_from(&self.context.account_id);

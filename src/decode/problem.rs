@@ -12,6 +12,8 @@ use std::fmt;
 pub enum ProblemKind {
     /// The compressed file is cut or corrupt; everything before the damage was read.
     DamagedContainer,
+    /// A file of the archive that is gone or cannot be read from disk; `chatvault verify` tells more.
+    Unreadable,
     /// A record that is not valid JSON; the records around it were read.
     BrokenRecord,
     /// The file ends inside a record.
@@ -36,7 +38,7 @@ impl ProblemKind {
     /// Whether something could not be read, so that a run ends with exit code 3.
     pub fn is_failure(self) -> bool {
         use ProblemKind::*;
-        matches!(self, DamagedContainer | BrokenRecord | CutShort | TooLarge | Encrypted)
+        matches!(self, Unreadable | DamagedContainer | BrokenRecord | CutShort | TooLarge | Encrypted)
     }
 
     /// Stable name, as in JSON.
@@ -44,6 +46,7 @@ impl ProblemKind {
         use ProblemKind::*;
         match self {
             DamagedContainer => "damaged-container",
+            Unreadable => "unreadable",
             BrokenRecord => "broken-record",
             CutShort => "cut-short",
             TooLarge => "too-large",

@@ -16,6 +16,15 @@ pub(super) enum Fault {
     TooLarge(u64),
 }
 
+/// Deepest nesting of a value; real records stay below thirty.
+const MAX_DEPTH: usize = 1024;
+
+/// First keys of a record, by which the start of one is told from the middle of another.
+const FIRST_KEYS: [&[u8]; 3] = [b"\"dataType\"", b"\"metaData\"", b"\"recordCollection\""];
+
+/// Bytes behind a `{` in which a first key must show itself; white space may stand before it.
+const LOOK_AHEAD: usize = 512;
+
 /// Bytes asked of the source at a time.
 const CHUNK: usize = 256 * 1024;
 
@@ -30,11 +39,25 @@ pub(super) struct Text<'a> {
     /// Why the source ended early, if it did: a damaged container.
     pub(super) damage: Option<std::io::Error>,
     max_value_bytes: usize,
+    /// Offset in the file of the next newline, where it is known.
+    newline: Option<u64>,
+    /// Offset in the file up to which newlines have been looked for.
+    searched: u64,
 }
 
 impl<'a> Text<'a> {
     pub(super) fn new(source: Box<dyn BufRead + 'a>, max_value_bytes: usize) -> Text<'a> {
-        Text { source, buffer: Vec::new(), position: 0, base: 0, ended: false, damage: None, max_value_bytes }
+        Text {
+            source,
+            buffer: Vec::new(),
+            position: 0,
+            base: 0,
+            ended: false,
+            damage: None,
+            max_value_bytes,
+            newline: None,
+            searched: 0,
+        }
     }
 
     /// Offset in the file of the next unread byte.
@@ -108,15 +131,21 @@ impl<'a> Text<'a> {
     }
 
     /// Length of the current line (without its newline), if it is in memory or can be brought there within `limit` bytes.
-    /// The last line needs no newline.
+    /// The last line needs no newline. What was searched once is not searched again: many records may share a line.
     pub(super) fn line_length(&mut self, limit: usize) -> Option<usize> {
-        let mut searched = 0;
         loop {
-            if let Some(at) = memchr::memchr(b'\n', &self.unread()[searched..]) {
-                return Some(searched + at);
+            if let Some(newline) = self.newline.filter(|newline| *newline >= self.offset()) {
+                return Some((newline - self.offset()) as usize);
             }
-            searched = self.unread().len();
-            if searched > limit {
+            let from = self.searched.max(self.offset());
+            let start = (from - self.base) as usize;
+            let found = memchr::memchr(b'\n', &self.buffer[start..]);
+            self.newline = found.map(|at| from + at as u64);
+            self.searched = self.newline.unwrap_or(self.base + self.buffer.len() as u64);
+            if self.newline.is_some() {
+                continue;
+            }
+            if self.unread().len() > limit {
                 return None;
             }
             if !self.fill() {
@@ -210,6 +239,15 @@ impl<'a> Text<'a> {
                         self.position = at;
                         return Err(Fault::Syntax(self.offset(), "a new value starts where none may"));
                     }
+                    while byte == b'{' && self.buffer.len() - at < LOOK_AHEAD && self.fill() {}
+                    if byte == b'{' && at > self.position && has_first_key(&self.buffer[at + 1..]) {
+                        self.position = at;
+                        return Err(Fault::Syntax(self.offset(), "another record begins"));
+                    }
+                    if open.len() == MAX_DEPTH {
+                        self.position = at;
+                        return Err(Fault::Syntax(self.offset(), "nested too deeply"));
+                    }
                     open.push(byte);
                     at += 1;
                 }
@@ -296,31 +334,57 @@ impl<'a> Text<'a> {
         Ok(())
     }
 
-    /// After a fault: goes to the next line that starts with `{`, which is where the next record starts.
-    pub(super) fn resynchronise(&mut self) {
-        // The fault itself may lie at such a place.
-        let at_line_start = self.position > 0 && self.buffer.get(self.position - 1) == Some(&b'\n');
-        if at_line_start && self.peek() == Some(b'{') {
-            return;
+    /// Goes back to `offset`, or as near to it as the memory still reaches.
+    pub(super) fn go_back(&mut self, offset: u64) {
+        self.position =
+            usize::try_from(offset.saturating_sub(self.base)).map_or(self.position, |at| at.min(self.position));
+    }
+
+    /// Whether another record starts here, told by its first key. Records do not nest: the one around it was cut.
+    pub(super) fn is_at_record(&mut self) -> bool {
+        self.peek() == Some(b'{') && {
+            while self.unread().len() < LOOK_AHEAD && self.fill() {}
+            has_first_key(&self.unread()[1..])
         }
+    }
+
+    /// After a fault: goes to where the next record starts, which is a `{` at the start of a line, or one before a first key
+    /// of a record.
+    pub(super) fn resynchronise(&mut self) {
         loop {
-            match memchr::memchr(b'\n', self.unread()) {
+            match memchr::memchr(b'{', self.unread()) {
                 Some(at) => {
-                    self.position += at + 1;
-                    if self.peek() == Some(b'{') {
+                    self.position += at;
+                    if self.starts_record() {
                         return;
                     }
+                    self.position += 1;
                 }
                 None => {
+                    // The byte before a `{` decides too, so one stays.
                     self.position = self.buffer.len();
-                    self.forget();
-                    if !self.fill() {
+                    let last = self.buffer.last().copied();
+                    if self.peek().is_none() {
+                        return;
+                    }
+                    if last == Some(b'\n') && self.peek() == Some(b'{') {
                         return;
                     }
                 }
             }
         }
     }
+
+    /// Whether the `{` here is at the start of a line, or stands before a first key of a record.
+    fn starts_record(&mut self) -> bool {
+        (self.position > 0 && self.buffer[self.position - 1] == b'\n') || self.is_at_record()
+    }
+}
+
+/// Whether what follows a `{` is a first key of a record.
+pub(super) fn has_first_key(inside: &[u8]) -> bool {
+    let inside = inside.trim_ascii_start();
+    FIRST_KEYS.iter().any(|key| inside.starts_with(key))
 }
 
 #[cfg(test)]
@@ -356,6 +420,34 @@ mod tests {
         assert!(matches!(t.frame(), Err(Fault::Syntax(9, _))));
         t.resynchronise();
         assert_eq!(t.frame().map(|(_, bytes)| bytes.to_vec()), Ok(b"{\"b\":2}".to_vec()));
+    }
+
+    #[test]
+    fn records_that_share_a_line_are_told_by_their_first_key() {
+        let mut t = text(r#"[{"dataType":1,{"a":{"x":2}},{ "metaData":3}]"#);
+        t.skip_between_values();
+        assert!(matches!(t.frame(), Err(Fault::Syntax(15, _))));
+        t.resynchronise();
+        assert_eq!(t.frame().map(|(_, bytes)| bytes.to_vec()), Ok(br#"{ "metaData":3}"#.to_vec()));
+    }
+
+    #[test]
+    fn many_values_on_one_line_are_searched_for_its_end_once() {
+        let mut t = text(&r#"{"a":1}"#.repeat(50_000));
+        let mut values = 0;
+        while t.peek().is_some() {
+            assert!(t.line_length(1 << 20).is_some());
+            t.frame().expect("a value");
+            t.forget();
+            values += 1;
+        }
+        assert_eq!(values, 50_000);
+    }
+
+    #[test]
+    fn nesting_costs_no_memory() {
+        let mut t = text(&"[".repeat(10 * MAX_DEPTH));
+        assert!(matches!(t.frame(), Err(Fault::Syntax(_, "nested too deeply"))));
     }
 
     #[test]

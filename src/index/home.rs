@@ -10,6 +10,11 @@ use super::tokenizer::{ChatTokenizer, TOKENIZER};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
+use tantivy::directory::{
+    Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, WatchCallback, WatchHandle, WritePtr,
+};
 use tantivy::schema::Schema;
 use tantivy::store::Compressor;
 use tantivy::tokenizer::TextAnalyzer;
@@ -94,9 +99,18 @@ pub(super) fn create(folder: &Path) -> Result<(Index, Fields), IndexError> {
     Ok((index, fields))
 }
 
-/// Opens an index.
+/// Opens an index for search, also where nothing may be written: on a read-only file system, or as another user.
+pub(super) fn open_to_read(folder: &Path) -> Result<(Index, Fields), IndexError> {
+    let directory = MmapDirectory::open(folder).map_err(|error| IndexError::Damaged(error.to_string()))?;
+    checked(Index::open(ReadableDirectory(directory))?)
+}
+
+/// Opens an index for writing.
 pub(super) fn open(folder: &Path) -> Result<(Index, Fields), IndexError> {
-    let index = Index::open_in_dir(folder)?;
+    checked(Index::open_in_dir(folder)?)
+}
+
+fn checked(index: Index) -> Result<(Index, Fields), IndexError> {
     let (schema, fields) = schema();
     if !same_fields(&index.schema(), &schema) {
         return Err(IndexError::OtherVersion { found: 0, known: super::schema::SCHEMA_VERSION });
@@ -111,4 +125,54 @@ fn same_fields(found: &Schema, known: &Schema) -> bool {
 
 fn register(index: &Index) {
     index.tokenizers().register(TOKENIZER, TextAnalyzer::from(ChatTokenizer::default()));
+}
+
+/// A folder of which only reading is asked. Tantivy takes a lock file while it opens segments, so that a writer does not
+/// collect them meanwhile; where that file cannot be made nobody of this user is writing, and none is needed.
+#[derive(Clone, Debug)]
+struct ReadableDirectory(MmapDirectory);
+
+impl Directory for ReadableDirectory {
+    fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
+        self.0.get_file_handle(path)
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), DeleteError> {
+        self.0.delete(path)
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
+        self.0.exists(path)
+    }
+
+    fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
+        self.0.open_write(path)
+    }
+
+    fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
+        self.0.atomic_read(path)
+    }
+
+    fn atomic_write(&self, path: &Path, data: &[u8]) -> std::io::Result<()> {
+        self.0.atomic_write(path, data)
+    }
+
+    fn sync_directory(&self) -> std::io::Result<()> {
+        self.0.sync_directory()
+    }
+
+    fn watch(&self, callback: WatchCallback) -> tantivy::Result<WatchHandle> {
+        self.0.watch(callback)
+    }
+
+    fn acquire_lock(&self, lock: &Lock) -> Result<DirectoryLock, LockError> {
+        match self.0.acquire_lock(lock) {
+            Err(LockError::IoError(error))
+                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+            {
+                Ok(DirectoryLock::from(Box::new(())))
+            }
+            outcome => outcome,
+        }
+    }
 }

@@ -40,7 +40,7 @@ impl Reader {
     }
 
     fn open_folder(folder: &Path) -> Result<Reader, IndexError> {
-        let (index, fields) = home::open(folder)?;
+        let (index, fields) = home::open_to_read(folder)?;
         let checkpoint = Checkpoint::from_payload(index.load_metas()?.payload.as_deref())?;
         let searcher = index.reader_builder().reload_policy(tantivy::ReloadPolicy::Manual).try_into()?.searcher();
         let mut superseded = BTreeSet::new();
@@ -130,12 +130,25 @@ impl Reader {
         Ok(())
     }
 
+    /// The conversations with an id, of whatever account.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn find_id(&self, id: &str) -> Result<Vec<StoredConversation>, IndexError> {
+        let addresses = documents_of(&self.searcher, self.fields.id, super::document::name(id))?;
+        addresses
+            .iter()
+            .filter(|address| !self.superseded.contains(address))
+            .map(|address| self.load(*address))
+            .collect()
+    }
+
     /// The conversation with a key (`<account>:<id>`, or file hash `#` ordinal).
     ///
     /// # Errors
     /// When the index is damaged.
     pub fn find(&self, key: &str) -> Result<Option<StoredConversation>, IndexError> {
-        let addresses = documents_of(&self.searcher, &self.fields, key)?;
+        let addresses = documents_of(&self.searcher, self.fields.key, key)?;
         addresses
             .iter()
             .rfind(|address| !self.superseded.contains(address))

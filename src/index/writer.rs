@@ -12,11 +12,12 @@ use super::home;
 use super::schema::Fields;
 use crate::conversation::{Revision, StoredConversation};
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use tantivy::indexer::NoMergePolicy;
 use tantivy::merge_policy::{LogMergePolicy, MergePolicy};
-use tantivy::schema::{IndexRecordOption, Value};
+use tantivy::schema::{Field, IndexRecordOption, Value};
 use tantivy::termdict::TermMerger;
 use tantivy::{DocAddress, DocSet, Index, IndexWriter, Searcher, SegmentReader, TERMINATED, TantivyDocument, Term};
 
@@ -121,8 +122,21 @@ impl Writer {
             }
         }
         drop(new_keys);
-        self.writer.add_document(document(&self.fields, &stored))?;
+        self.writer.add_document(document(&self.fields, &stored)).map_err(|error| self.explained(error))?;
         Ok(())
+    }
+
+    /// Tantivy says of a worker thread only that it died. Mostly the disk is full, which a write of our own tells.
+    fn explained(&self, error: tantivy::TantivyError) -> IndexError {
+        let probe = || -> std::io::Result<()> {
+            let mut file = tempfile::tempfile_in(&self.folder)?;
+            file.write_all(&vec![1; 4 << 20])?;
+            file.sync_all()
+        };
+        match probe() {
+            Err(full) => IndexError::Io(std::io::Error::new(full.kind(), format!("{}: {full}", self.folder.display()))),
+            Ok(()) => error.into(),
+        }
     }
 
     /// Makes everything added so far visible, as the state after archive file `sequence`.
@@ -138,10 +152,11 @@ impl Writer {
     }
 
     fn write_commit(&mut self, checkpoint: Checkpoint) -> Result<(), IndexError> {
-        let mut commit = self.writer.prepare_commit()?;
-        commit.set_payload(&checkpoint.to_payload());
-        commit.commit()?;
-        Ok(())
+        let committed = self.writer.prepare_commit().and_then(|mut commit| {
+            commit.set_payload(&checkpoint.to_payload());
+            commit.commit()
+        });
+        committed.map(drop).map_err(|error| self.explained(error))
     }
 
     /// Replaces the documents of each conversation that has more than one by their merge.
@@ -166,7 +181,7 @@ impl Writer {
             Some(keys) => {
                 for key in keys {
                     let key = super::document::name(&key);
-                    let addresses = documents_of(&searcher, &self.fields, key)?;
+                    let addresses = documents_of(&searcher, self.fields.key, key)?;
                     if addresses.len() > 1 {
                         merge(key, &addresses)?;
                     }
@@ -222,12 +237,12 @@ pub(super) fn load(
     stored_conversation(bytes).map_err(|error| IndexError::Damaged(format!("a stored conversation: {error}")))
 }
 
-/// The live documents of a key.
-pub(super) fn documents_of(searcher: &Searcher, fields: &Fields, key: &str) -> Result<Vec<DocAddress>, IndexError> {
-    let term = Term::from_field_text(fields.key, key);
+/// The live documents that have a name in a field.
+pub(super) fn documents_of(searcher: &Searcher, field: Field, name: &str) -> Result<Vec<DocAddress>, IndexError> {
+    let term = Term::from_field_text(field, name);
     let mut found = Vec::new();
     for (ordinal, segment) in searcher.segment_readers().iter().enumerate() {
-        let inverted = segment.inverted_index(fields.key)?;
+        let inverted = segment.inverted_index(field)?;
         if let Some(info) = inverted.get_term_info(&term)? {
             add_live(segment, ordinal, &inverted, &info, &mut found)?;
         }

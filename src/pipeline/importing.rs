@@ -70,14 +70,22 @@ pub(super) fn find(paths: &[PathBuf]) -> Found {
     let mut found = Found { files: Vec::new(), failed: Vec::new(), skipped: Vec::new() };
     let mut ahead: Vec<PathBuf> = paths.iter().rev().cloned().collect();
     while let Some(path) = ahead.pop() {
-        match fs::symlink_metadata(&path) {
+        // What the user names is meant, also through a link; what merely lies in a folder is not followed.
+        let metadata = if paths.contains(&path) { fs::metadata(&path) } else { fs::symlink_metadata(&path) };
+        match metadata {
             Err(error) => found.failed.push(problem(&path, error.to_string())),
             Ok(metadata) if metadata.is_symlink() => {
                 found.skipped.push(problem(&path, "a symbolic link; name the file itself to import it"));
             }
             Ok(metadata) if metadata.is_dir() => match fs::read_dir(&path) {
                 Ok(entries) => {
-                    let mut inside: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+                    let mut inside: Vec<PathBuf> = Vec::new();
+                    for entry in entries {
+                        match entry {
+                            Ok(entry) => inside.push(entry.path()),
+                            Err(error) => found.failed.push(problem(&path, error.to_string())),
+                        }
+                    }
                     // A stack: the first comes last.
                     inside.sort_by(|a, b| b.cmp(a));
                     ahead.extend(inside);
@@ -166,7 +174,7 @@ fn import_file(archive: &Archive, path: &Path) -> Result<Outcome, RunError> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
         return Ok(Outcome::Failed(problem(path, "its name is not valid UTF-8; rename it to import it")));
     };
-    let kind = match File::open(path).and_then(recognise) {
+    let kind = match File::open(path).and_then(|file| recognise(file, name)) {
         Ok(Some(kind)) => kind,
         Ok(None) => return Ok(Outcome::Skipped(problem(path, "it holds no LivePerson records"))),
         Err(error) => return Ok(Outcome::Failed(problem(path, error.to_string()))),
@@ -184,10 +192,13 @@ fn import_file(archive: &Archive, path: &Path) -> Result<Outcome, RunError> {
     let arrival = Arrival { window, expected_bytes: None, provenance };
     match archive.import_copy(stream, name, path, arrival) {
         Ok(published) => Ok(Outcome::Taken(published)),
+        Err(error @ ArchiveError::UnsafeName { .. }) => {
+            Ok(Outcome::Failed(problem(path, format!("{error}; rename the file to import it"))))
+        }
         // One bad file stops no other; a disk that is full or a ledger that fails stops them all.
-        Err(
-            error @ (ArchiveError::Damaged { .. } | ArchiveError::UnsafeName { .. } | ArchiveError::BadWindow { .. }),
-        ) => Ok(Outcome::Failed(problem(path, error.to_string()))),
+        Err(error @ (ArchiveError::Damaged { .. } | ArchiveError::BadWindow { .. })) => {
+            Ok(Outcome::Failed(problem(path, error.to_string())))
+        }
         Err(ArchiveError::Io { path: at, source }) if at == path => {
             Ok(Outcome::Failed(problem(path, source.to_string())))
         }
@@ -203,38 +214,76 @@ const LOOK_AHEAD: u64 = 64 * 1024;
 
 /// Whether a file holds LivePerson data, by its content. `None`: it does not. Damaged and encrypted files count as data:
 /// they must be kept and reported, not passed over.
-fn recognise(file: File) -> std::io::Result<Option<ImportedKind>> {
+fn recognise(file: File, name: &str) -> std::io::Result<Option<ImportedKind>> {
     let mut reader = BufReader::with_capacity(16 * 1024, file);
     let start = reader.fill_buf()?;
     if start.is_empty() {
         return Ok(Some(ImportedKind::Unknown));
     }
-    let mut text = Vec::new();
+    let is_armored = start.starts_with(b"-----BEGIN PGP ");
     match container_of(start) {
-        Container::Zip | Container::OpenPgp => return Ok(Some(ImportedKind::Unknown)),
-        Container::Gzip => {
-            // A damaged file is taken in as far as it can be read: the archive's own check decides.
-            if MultiGzDecoder::new(reader).take(LOOK_AHEAD).read_to_end(&mut text).is_err() && text.is_empty() {
-                return Ok(Some(ImportedKind::Unknown));
-            }
-        }
-        Container::AvroContainer | Container::Plain => {
-            reader.take(LOOK_AHEAD).read_to_end(&mut text)?;
-        }
+        // The first byte of a binary message says little, so its name must agree.
+        Container::OpenPgp if is_armored || named(name, &["pgp", "gpg", "asc"]) => Ok(Some(ImportedKind::Unknown)),
+        Container::Zip => recognise_zip(reader),
+        _ => Ok(match look_ahead(reader) {
+            Some(text) => kind_of(&text, name),
+            // Compressed and damaged from the start: the archive's own check keeps and reports it.
+            None => Some(ImportedKind::Unknown),
+        }),
     }
-    Ok(kind_of(&text))
 }
 
-fn kind_of(text: &[u8]) -> Option<ImportedKind> {
+/// The first unpacked bytes; `None` where nothing can be unpacked.
+fn look_ahead(mut reader: impl BufRead) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    let read = match container_of(reader.fill_buf().ok()?) {
+        Container::Gzip => MultiGzDecoder::new(reader).take(LOOK_AHEAD).read_to_end(&mut text),
+        _ => reader.take(LOOK_AHEAD).read_to_end(&mut text),
+    };
+    (read.is_ok() || !text.is_empty()).then_some(text)
+}
+
+/// Entries of a zip file that are looked into.
+const LOOK_INTO: usize = 8;
+
+fn recognise_zip(reader: BufReader<File>) -> std::io::Result<Option<ImportedKind>> {
+    let Ok(mut archive) = zip::ZipArchive::new(reader) else {
+        // No directory at its end: cut short, or no zip at all. Kept and reported.
+        return Ok(Some(ImportedKind::Unknown));
+    };
+    for index in 0..archive.len().min(LOOK_INTO) {
+        let Ok(entry) = archive.by_index(index) else { continue };
+        let name = entry.name().map(std::borrow::Cow::into_owned).unwrap_or_default();
+        let found = look_ahead(BufReader::new(entry)).and_then(|text| kind_of(&text, &name));
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn named(name: &str, endings: &[&str]) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let holds = |needle: &str| memchr::memmem::find(text, needle.as_bytes()).is_some();
     if holds("-----BEGIN PGP MESSAGE") {
         return Some(ImportedKind::Unknown);
     }
-    let is_json = text.trim_ascii_start().starts_with(b"{") || text.trim_ascii_start().starts_with(b"[");
-    let is_avro = container_of(text) == Container::AvroContainer;
+    let start = text.trim_ascii_start();
+    if start.is_empty() && stream_and_window(name).0.is_some() {
+        return Some(ImportedKind::Unknown);
+    }
+    // A first record that is cut at its head must not hide those behind it; a page about the format is still no data.
+    let is_data = start.starts_with(b"{")
+        || start.starts_with(b"[")
+        || container_of(text) == Container::AvroContainer
+        || named(name, &["gz", "json", "ndjson", "jsonl", "avro"])
+        || stream_and_window(name).0.is_some();
     let names_records = holds("\"recordCollection\"") || holds("com.liveperson.dataaccess");
-    if !(is_json || is_avro) || !names_records {
+    if !is_data || !names_records {
         return None;
     }
     let streams = [
@@ -243,12 +292,8 @@ fn kind_of(text: &[u8]) -> Option<ImportedKind> {
         ("SurveyData", "data-access/survey"),
         ("WebSession", "data-access/web-session"),
     ];
-    Some(
-        streams
-            .iter()
-            .find(|(name, _)| holds(name))
-            .map_or(ImportedKind::Unknown, |(_, s)| ImportedKind::DataAccess(s)),
-    )
+    let stream = streams.iter().find(|(branch, _)| holds(branch));
+    Some(stream.map_or(ImportedKind::Unknown, |(_, stream)| ImportedKind::DataAccess(stream)))
 }
 
 /// Reads `<Prefix>.<startMillis>.<endMillis>.part-…`; other names say nothing.
@@ -285,9 +330,12 @@ mod tests {
     #[test]
     fn content_tells_the_kind() {
         let engagement = br#"{"recordCollection":[{"body":{"com.liveperson.dataaccess.EngagementData":{}}}]}"#;
-        assert_eq!(kind_of(engagement), Some(ImportedKind::DataAccess("data-access/engagement")));
-        assert_eq!(kind_of(br#"{"name":"package.json"}"#), None);
-        assert_eq!(kind_of(b"# Notes\nThe `recordCollection` holds com.liveperson.dataaccess records"), None);
-        assert_eq!(kind_of(b"-----BEGIN PGP MESSAGE-----"), Some(ImportedKind::Unknown));
+        assert_eq!(kind_of(engagement, "x"), Some(ImportedKind::DataAccess("data-access/engagement")));
+        assert_eq!(kind_of(br#"{"name":"package.json"}"#, "package.json"), None);
+        assert_eq!(
+            kind_of(b"# Notes\nThe `recordCollection` holds com.liveperson.dataaccess records", "README.md"),
+            None
+        );
+        assert_eq!(kind_of(b"-----BEGIN PGP MESSAGE-----", "x"), Some(ImportedKind::Unknown));
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{RunError, Step, Watcher, index_home};
 use crate::archive::{Archive, ArchivedFile, Contents};
-use crate::decode::{DecodeLimits, FileContext, FileReport, Problems, decode_file};
+use crate::decode::{DecodeLimits, FileContext, FileReport, ProblemKind, Problems, decode_file};
 use crate::index::{IndexError, Writer, WriterOptions};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -106,7 +106,12 @@ struct Decoded {
 
 impl<'r> IndexRun<'r> {
     pub(super) fn start(archive: &'r Archive, options: RunOptions, watcher: Watcher<'r>) -> Result<Self, RunError> {
-        let writer = Writer::open(&index_home(archive.root()), options.writer)?;
+        let home = index_home(archive.root());
+        let writer = match Writer::open(&home, options.writer) {
+            // An index that is damaged or of another version holds nothing that the archive does not: a new one takes its place.
+            Err(IndexError::Damaged(_) | IndexError::OtherVersion { .. }) => Writer::rebuild(&home, options.writer)?,
+            opened => opened?,
+        };
         Ok(IndexRun::with_writer(archive, writer, options, watcher))
     }
 
@@ -176,6 +181,14 @@ impl<'r> IndexRun<'r> {
             conversations: report.conversations,
             problems: report.problems.failures(),
         };
+        // What a file held before it was damaged stays what it should hold: counted against the index, it shows the loss.
+        let is_damaged = [ProblemKind::Unreadable, ProblemKind::DamagedContainer]
+            .iter()
+            .any(|kind| report.problems.counts.contains_key(kind));
+        let known = if is_damaged { self.archive.contents_of(file.sequence)? } else { None };
+        let contents = known
+            .filter(|known| known.conversations >= contents.conversations)
+            .map_or(contents, |known| Contents { problems: contents.problems, ..known });
         // Before the commit: a count without documents shows as "index behind", documents without a count as nothing.
         self.archive.record_contents(file.sequence, &contents)?;
         self.done.insert(file.sequence);
@@ -267,16 +280,23 @@ fn index_file(
         window_start_ms: file.window.map(|window| window.start_ms),
         account_id: archive.account_id().to_owned(),
     };
-    let bytes = archive.open_file(&file)?;
     let mut failed = None;
-    let report = decode_file(bytes, &context, options.decode, &mut |revision| match writer.add(revision) {
+    let mut sink = |revision| match writer.add(revision) {
         Ok(()) => true,
         Err(error) => {
             failed = Some(error);
             false
         }
-    })
-    .map_err(IndexError::Io)?;
+    };
+    let opened = archive.open_file(&file).map_err(|error| error.to_string());
+    let decoded = opened
+        .and_then(|bytes| decode_file(bytes, &context, options.decode, &mut sink).map_err(|error| error.to_string()));
+    // A file that is gone stops no other; it is named, and `verify` and `repair` deal with it.
+    let report = decoded.unwrap_or_else(|reason| {
+        let mut report = FileReport::default();
+        report.problems.add(ProblemKind::Unreadable, 0, 0, reason);
+        report
+    });
     if let Some(error) = failed {
         return Err(error.into());
     }

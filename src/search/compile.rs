@@ -5,7 +5,7 @@
 //! and the matcher decides on the transcript.
 
 use super::complaint::Complaint;
-use super::expand::ExpandedWords;
+use super::expand::{ExpandedWords, Gathered};
 use super::field::{Field as QueryField, Scope};
 use super::parse::Located;
 use super::query::{Condition, Near, Operand, Query as Tree, Range, Test, TextPattern, TextQuery};
@@ -73,7 +73,7 @@ pub(super) fn compile(tree: &Tree, fields: &Fields) -> Compiled {
                 return Compiled { candidates: Box::new(AllQuery), exact: false, ranks: false };
             }
             let clauses: Vec<(Occur, Box<dyn Query>)> =
-                vec![(Occur::Must, Box::new(AllQuery)), (Occur::MustNot, inner.candidates)];
+                vec![(Occur::Must, Box::new(AllQuery)), (Occur::MustNot, Box::new(Gathered(inner.candidates.into())))];
             Compiled { candidates: Box::new(BooleanQuery::new(clauses)), exact: true, ranks: false }
         }
         Tree::Text(text) => text_query(text, fields),

@@ -220,6 +220,37 @@ fn imports_point_to_the_left() {
     none(complaints);
 }
 
+/// The page that people read says what this test holds.
+#[test]
+fn the_table_is_the_one_in_the_architecture() {
+    let page = fs::read_to_string(package().join("ARCHITECTURE.md")).unwrap();
+    let mut complaints = Vec::new();
+    let mut rows = 0;
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let Some((name, allowed, _)) = TABLE.iter().find(|(name, ..)| cells[0] == format!("`{name}`")) else {
+            continue;
+        };
+        rows += 1;
+        let said: BTreeSet<&str> = cells[2].split('`').skip(1).step_by(2).collect();
+        let in_words = ["all of the above", "everything"].contains(&cells[2]);
+        if !in_words && said != allowed.iter().copied().collect() {
+            complaints.push(format!(
+                "ARCHITECTURE.md lets `{name}` import {}, TABLE in tests/it/layering.rs {allowed:?}.\n  Cure: make them agree.",
+                cells[2]
+            ));
+        }
+    }
+    assert!(rows >= 8, "the table in ARCHITECTURE.md was not found");
+    let folders = sources().into_iter().map(|source| source.module).collect::<BTreeSet<_>>();
+    for module in folders.iter().filter(|module| !["main", "lib"].contains(&module.as_str())) {
+        if !page.contains(&format!("| `{module}` |")) {
+            complaints.push(format!("ARCHITECTURE.md has no row for `{module}`.\n  Cure: add it to the table."));
+        }
+    }
+    none(complaints);
+}
+
 #[test]
 fn modules_without_async_stay_without() {
     let mut complaints = Vec::new();

@@ -1,0 +1,129 @@
+//! What `verify` found, one finding at a time: how bad it is, what it touches, what to type next.
+
+use chatvault::archive::VerifyReport;
+use serde_json::{Value, json};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// Bytes or history are lost or were changed.
+    Critical,
+    /// Nothing is lost; one command mends it.
+    Mendable,
+    /// Nothing is wrong yet.
+    Note,
+}
+
+impl Severity {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Severity::Critical => "critical",
+            Severity::Mendable => "mendable",
+            Severity::Note => "note",
+        }
+    }
+}
+
+/// Kinds of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Damaged,
+    Missing,
+    Unlisted,
+    AlteredRow,
+    Writable,
+    Chain,
+    Index,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Damaged => "damaged",
+            Kind::Missing => "missing",
+            Kind::Unlisted => "unlisted",
+            Kind::AlteredRow => "altered_row",
+            Kind::Writable => "writable",
+            Kind::Chain => "chain",
+            Kind::Index => "index",
+        }
+    }
+
+    pub(super) fn severity(self) -> Severity {
+        match self {
+            Kind::Damaged | Kind::Missing | Kind::AlteredRow | Kind::Chain => Severity::Critical,
+            Kind::Unlisted | Kind::Index => Severity::Mendable,
+            Kind::Writable => Severity::Note,
+        }
+    }
+
+    /// The cure, as an instruction.
+    pub(super) fn next(self) -> &'static str {
+        match self {
+            Kind::Damaged => {
+                "move the damaged file out of files/ and keep it; `chatvault import COPY`, with a copy of the same name \
+                 from a backup, puts the archived bytes back"
+            }
+            Kind::Missing => "`chatvault import COPY`, with a copy of the same name from a backup, puts it back",
+            Kind::Unlisted => {
+                "left by a crash, it is adopted when `chatvault sync` fetches it again; anything else does not belong \
+                 there: move it out of files/"
+            }
+            Kind::AlteredRow => {
+                "vault.db was changed by force: keep it, and compare it with a backup; `chatvault audit list` shows what \
+                 the chain says"
+            }
+            Kind::Writable => "make it read-only again: `chmod 444`",
+            Kind::Chain => {
+                "vault.db was changed by force: keep it, and restore it from a backup; `chatvault audit check ANCHOR` \
+                 tells whether an anchored head still holds"
+            }
+            Kind::Index => "`chatvault index`; if that does not do, `chatvault index --rebuild`",
+        }
+    }
+}
+
+/// One finding.
+pub(super) struct Finding {
+    pub(super) kind: Kind,
+    /// The file it is about, relative to the vault.
+    pub(super) file: Option<String>,
+    /// What is wrong, in words.
+    pub(super) what: String,
+}
+
+/// All findings, the worst kinds first.
+pub(super) fn findings(report: &VerifyReport, index_reason: Option<&str>, index_ok: bool) -> Vec<Finding> {
+    let files = &report.files;
+    let about = |kind: Kind, file: &str, what: String| Finding { kind, file: Some(file.to_owned()), what };
+    let mut all = Vec::new();
+    all.extend(files.damaged.iter().map(|file| about(Kind::Damaged, &file.file, file.reason.clone())));
+    all.extend(files.missing.iter().map(|file| about(Kind::Missing, &file.file, "the file is gone".to_owned())));
+    let altered = "the ledger's row does not agree with the audit chain";
+    all.extend(files.altered_rows.iter().map(|file| about(Kind::AlteredRow, file, altered.to_owned())));
+    if !report.chain.ok {
+        let at = report.chain.broken_at.map(|row| format!(" at row {row} of {}", report.chain.rows));
+        all.push(Finding {
+            kind: Kind::Chain,
+            file: None,
+            what: format!("the audit chain is broken{}", at.unwrap_or_default()),
+        });
+    }
+    let stray = "no row of the ledger names it";
+    all.extend(files.unlisted.iter().map(|file| about(Kind::Unlisted, file, stray.to_owned())));
+    if !index_ok {
+        let what = index_reason.unwrap_or("the index does not cover the archive").to_owned();
+        all.push(Finding { kind: Kind::Index, file: None, what });
+    }
+    all.extend(files.writable.iter().map(|file| about(Kind::Writable, file, "it is not read-only".to_owned())));
+    all
+}
+
+impl Finding {
+    pub(super) fn to_json(&self, conversations: &[String]) -> Value {
+        json!({
+            "kind": self.kind.name(), "severity": self.kind.severity().name(), "file": self.file, "what": self.what,
+            "conversations": conversations, "next": self.kind.next(),
+        })
+    }
+}
