@@ -143,7 +143,7 @@ const GAPS: &str = "\
 States:
   missing   nobody knows what LivePerson has for this hour, or a file is gone
   damaged   a file came damaged; the next sync fetches it again
-  listed    a file was listed and is not here (no gap where no file was listed: an empty hour, not confirmed yet)
+  listed    a file was listed and is not here; no gap where none was listed: not confirmed yet
   expired   LivePerson has deleted what was not fetched
   fetched   every listed file is here        sealed   and two listings agree that it is all of them
   empty     two listings agree that there is nothing

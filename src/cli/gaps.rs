@@ -7,7 +7,7 @@ use super::args::Gaps;
 use super::exit::{Exit, Failure};
 use super::output::{Output, Style, counted, json_time, number, readable_duration};
 use super::{open, settings, sync};
-use chatvault::acquire::RETENTION;
+use chatvault::acquire::{DataType, RETENTION};
 use chatvault::archive::{Archive, Clock, CoverageRules, WindowCounts, WindowCoverage, WindowState};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -64,9 +64,12 @@ pub(crate) fn run(args: &Gaps, vault: &Path, output: &Output) -> Result<Exit, Fa
 fn read(archive: &Archive, settings: &settings::Settings, now_ms: i64) -> Result<Ledger, Failure> {
     let mut ledger = Ledger { windows: Vec::new(), remarks: Vec::new(), judged: 0 };
     let rules = CoverageRules { now_ms, start: settings.start, seal_after: settings.seal_after, retention: RETENTION };
-    for (stream, mode) in settings.acquired_streams() {
+    for (stream, mode) in settings.wanted_streams() {
         let coverage = archive.coverage_of(stream, &rules)?;
-        if !coverage.asked {
+        if DataType::of_stream(stream).is_none() {
+            // `sync` refuses it where it is "on"; what nobody fetches has no ledger.
+            ledger.remarks.push(format!("{stream}: this version cannot fetch it; nothing is known about it"));
+        } else if !coverage.asked {
             ledger.remarks.push(format!("{stream}: no listing yet; nothing is known about what LivePerson has"));
         } else if !coverage.answered && mode == "auto" {
             ledger.remarks.push(format!("{stream}: no listing was answered yet; it may not be enabled for these keys"));
@@ -143,6 +146,7 @@ fn print(range: &Range<'_>, now_ms: i64, output: &Output) {
     };
     let hours = if range.first.window.is_some() { counted(range.hours, "hour") } else { String::new() };
     let files = match range.unfetched {
+        0 if range.first.state == WindowState::Listed => "no file so far".to_owned(),
         0 => String::new(),
         files => format!("{} not here", counted(files, "file")),
     };
@@ -166,13 +170,17 @@ fn verdict(ledger: &Ledger, now_ms: i64, output: &Output) -> String {
         ledger.windows.iter().map(|(_, window)| window).partition(|window| window.is_hole());
     let said = |windows: Vec<&WindowCoverage>| {
         let counts = WindowCounts::of(windows).present();
-        counts.iter().map(|(state, count)| format!("{} {state}", number(*count))).collect::<Vec<_>>().join(", ")
+        let told = |(state, count): &(WindowState, u64)| match state {
+            WindowState::Listed if holes.is_empty() => format!("{} without a file so far", number(*count)),
+            _ => format!("{} {state}", number(*count)),
+        };
+        counts.iter().map(told).collect::<Vec<_>>().join(", ")
     };
     if holes.is_empty() {
         let unconfirmed = others.iter().filter(|window| !window.is_settled()).count() as u64;
         let hint = match unconfirmed {
             0 => String::new(),
-            count => format!("; {} not sealed yet", counted(count, "hour")),
+            count => format!("; {} not sealed yet, the next syncs see to it", counted(count, "hour")),
         };
         let known = if others.is_empty() { "no hour is due yet".to_owned() } else { said(others) };
         return output.styled(Style::Good, &format!("no gaps: {known}{hint}")).into_owned();

@@ -168,14 +168,17 @@ impl Settings {
             settings.retry = RetryPolicy::instant();
         }
         settings.streams = Vec::new();
-        // What is not fetched must not look as if it were. "auto" means "if it can be had", and it cannot.
-        let unbuilt = self.streams.iter().find(|(name, mode)| mode == "on" && DataType::of_stream(name).is_none());
-        if let Some((name, _)) = unbuilt {
-            let message = format!("[streams] \"{name}\" is on, but this version cannot fetch it");
-            return Err(Failure::usage(message).hint("set it to \"off\"; only Data Access streams are built so far"));
-        }
-        for (name, mode) in self.acquired_streams() {
-            let Some(data_type) = DataType::of_stream(name) else { continue };
+        for (name, mode) in self.wanted_streams() {
+            let Some(data_type) = DataType::of_stream(name) else {
+                // What is not fetched must not look as if it were. "auto" means "if it can be had", and it cannot.
+                if mode == "on" {
+                    let message = format!("[streams] \"{name}\" is on, but this version cannot fetch it");
+                    return Err(
+                        Failure::usage(message).hint("set it to \"off\"; only Data Access streams are built so far")
+                    );
+                }
+                continue;
+            };
             let mode = if mode == "auto" { StreamMode::Auto } else { StreamMode::On };
             settings.streams.push(StreamChoice { data_type, mode });
         }
@@ -187,11 +190,9 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The streams that sync pulls, with `on` or `auto`. Those of other APIs are accepted in the file and come with a
-    /// later version.
-    pub(crate) fn acquired_streams(&self) -> impl Iterator<Item = (&str, &str)> {
-        let wanted = self.streams.iter().filter(|(name, mode)| mode != "off" && DataType::of_stream(name).is_some());
-        wanted.map(|(name, mode)| (name.as_str(), mode.as_str()))
+    /// The streams that are on or auto, each with that word.
+    pub(crate) fn wanted_streams(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.streams.iter().filter(|(_, mode)| mode != "off").map(|(name, mode)| (name.as_str(), mode.as_str()))
     }
 
     /// Whether every request goes to this machine: then nobody is harmed by a client that does not wait between

@@ -60,10 +60,11 @@ pub(crate) fn run(args: &Simulate, output: &Output) -> Result<Exit, Failure> {
     })
 }
 
-/// The end of the last hour that is over.
+/// The end of the last hour whose files are there.
 pub(super) fn last_full_hour_ms() -> i64 {
-    let now_ms = jiff::Timestamp::now().as_millisecond();
-    now_ms - now_ms.rem_euclid(HOUR_MS)
+    // The files of an hour are there a few minutes after it: in those minutes the hour before is the newest.
+    let generated_ms = jiff::Timestamp::now().as_millisecond() - SimulatorConfig::default().job_delay_ms;
+    generated_ms - generated_ms.rem_euclid(HOUR_MS)
 }
 
 fn print_instructions(args: &Simulate, api: &str, downloads: &str, truth: &chatvault::simulator::Truth) {
