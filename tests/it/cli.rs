@@ -44,7 +44,7 @@ fn help_lists_what_is_built_and_nothing_else() {
         assert!(help.contains("Usage:"), "{command}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{command}: {help}");
     }
-    for later in ["watch", "gaps", "repair", "serve", "push", "export", "hold", "doctor"] {
+    for later in ["watch", "repair", "serve", "push", "export", "hold", "doctor"] {
         let refused = run(&[later]).exits(2);
         assert!(refused.stderr.contains(later));
     }
