@@ -60,11 +60,10 @@ pub(crate) fn run(args: &Simulate, output: &Output) -> Result<Exit, Failure> {
     })
 }
 
-/// The end of the last hour whose files are there.
+/// The end of the last hour whose files exist by now: LivePerson makes them some minutes after the hour is over.
 pub(super) fn last_full_hour_ms() -> i64 {
-    // The files of an hour are there a few minutes after it: in those minutes the hour before is the newest.
-    let generated_ms = jiff::Timestamp::now().as_millisecond() - SimulatorConfig::default().job_delay_ms;
-    generated_ms - generated_ms.rem_euclid(HOUR_MS)
+    let made_ms = jiff::Timestamp::now().as_millisecond() - SimulatorConfig::default().job_delay_ms;
+    made_ms - made_ms.rem_euclid(HOUR_MS)
 }
 
 fn print_instructions(args: &Simulate, api: &str, downloads: &str, truth: &chatvault::simulator::Truth) {
