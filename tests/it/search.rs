@@ -43,9 +43,10 @@ struct Naive {
     lines: Vec<(&'static str, Vec<Vec<String>>)>,
 }
 
-/// Case and accents gone, by the book.
+/// Case and accents gone, by the book; the Turkish i without a dot is an i.
 fn plain(word: &str) -> String {
-    word.nfkd().filter(|c| !unicode_normalization::char::is_combining_mark(*c)).collect::<String>().to_lowercase()
+    let bare: String = word.nfkd().filter(|c| !unicode_normalization::char::is_combining_mark(*c)).collect();
+    bare.to_lowercase().replace('ı', "i")
 }
 
 fn visible(message: &chatvault::simulator::TruthMessage) -> String {
@@ -83,7 +84,19 @@ impl Naive {
             let words = text.split_word_bounds().filter(|piece| piece.chars().any(is_wordlike));
             let forms = words.map(|word| {
                 let mut forms = vec![plain(word)];
-                forms.extend(word.split(|c: char| !c.is_alphanumeric()).map(plain));
+                let is_joint = |c: char| !c.is_alphanumeric();
+                for (at, part) in word.split(is_joint).scan(0, |from, part| {
+                    let at = *from;
+                    *from += part.len() + word[at + part.len()..].chars().next().map_or(0, char::len_utf8);
+                    Some((at, part))
+                }) {
+                    // Beside an apostrophe, what is shorter than three letters is an ending ("it's", "s'il"), not a word.
+                    let neighbours = [word[..at].chars().next_back(), word[at + part.len()..].chars().next()];
+                    let at_apostrophe = neighbours.iter().flatten().any(|c| matches!(c, '\'' | '’'));
+                    if !at_apostrophe || part.chars().count() > 2 {
+                        forms.push(plain(part));
+                    }
+                }
                 forms
             });
             (speaker, forms.collect())
