@@ -262,3 +262,42 @@ fn faults_that_pass_cost_nothing() {
     assert!(!vault.names_in("quarantine").is_empty(), "what was damaged is kept");
     assert_eq!(vault.json(&["verify"], 0)["ok"], true);
 }
+
+/// LivePerson deletes, the index can be made again: whatever is wrong with the index, everything new is archived.
+#[test]
+fn the_archive_comes_first_whatever_the_index_does() {
+    let lab = Lab::new(world(60, 12), Script::default());
+    let (golden, _) = lab.synced();
+
+    // An index that is damaged is made anew without a word from the user.
+    let damaged = lab.vault();
+    std::fs::create_dir_all(damaged.path().join("index")).unwrap();
+    std::fs::write(damaged.path().join("index/CURRENT"), "junk").unwrap();
+    damaged.run(&["sync", "--requests-per-second", "1000"]).exits(0);
+    assert_eq!(damaged.files(), golden.files());
+    assert_eq!(ids(&reader(&damaged.path()), "*"), ids(&reader(&golden.path()), "*"));
+
+    // One that cannot be made at all is an error, behind an archive that is whole.
+    let blocked = lab.vault();
+    std::fs::remove_dir_all(blocked.path().join("index")).unwrap();
+    std::fs::write(blocked.path().join("index"), "no folder").unwrap();
+    let run = blocked.run(&["sync", "--requests-per-second", "1000"]).exits(1);
+    assert!(run.all().contains("archived, but not indexed"), "{}", run.all());
+    assert_eq!(blocked.files(), golden.files());
+}
+
+/// A file that is gone stops no other, is named, and does not count as covered.
+#[test]
+fn a_file_that_is_gone_stops_no_other() {
+    let lab = Lab::new(world(60, 12), Script::default());
+    let (vault, _) = lab.synced();
+    let all = vault.json(&["search", "*", "--count"], 0)["total"]["value"].as_u64().unwrap();
+    let gone = vault.files().keys().next().unwrap().clone();
+    std::fs::remove_file(vault.path().join("files").join(&gone)).unwrap();
+    let rebuilt = vault.json(&["index", "--rebuild"], 3);
+    assert_eq!(rebuilt["index"]["problems"]["counts"]["unreadable"], 1);
+    let after = vault.json(&["search", "*", "--count"], 0);
+    assert!((1..all).contains(&after["total"]["value"].as_u64().unwrap()));
+    assert_eq!(after["coverage"]["complete"], false);
+    assert!(after["coverage"]["indexed_records"].as_u64() < after["coverage"]["archived_records"].as_u64());
+}
