@@ -9,7 +9,9 @@ use chatvault::index::{Reader, Writer, WriterOptions};
 use chatvault::pipeline::{self, RunOptions, index_home};
 use chatvault::search::parse::{ParseOptions, parse_located};
 use chatvault::search::{SearchRequest, search};
-use chatvault::simulator::{self, BodyOptions, Credentials, FormMix, SimulatorConfig, WorldConfig, write_corpus};
+use chatvault::simulator::{
+    self, BodyOptions, Credentials, FormMix, SimulatorConfig, World, WorldConfig, write_corpus, write_json,
+};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use jiff::tz::TimeZone;
@@ -186,6 +188,16 @@ fn search_top_20(bencher: Bencher, query: &str) {
         let answer = search(reader, &request).expect("an answer");
         (0..answer.hits.len()).map(|at| answer.hits.load(reader, at, 3).expect("a hit").snippets.len()).sum::<usize>()
     });
+}
+
+/// The simulated account's own encoder, without compression, on one thread.
+#[divan::bench]
+fn generate(bencher: Bencher) {
+    let account = World::new(world(FormMix::NdjsonOnly)).expect("a possible account");
+    let write = || -> u64 {
+        account.files().map(|file| write_json(&account, &file, &mut std::io::sink()).expect("a sink").json_bytes).sum()
+    };
+    bencher.counter(BytesCount::new(write())).bench_local(write);
 }
 
 /// Query text → tree.

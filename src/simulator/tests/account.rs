@@ -233,25 +233,3 @@ fn impossible_accounts_are_refused() {
     let account = WorldConfig { account_id: "4x".to_owned(), ..small(1) };
     assert_eq!(refused(account), WorldError::Account("4x".to_owned()));
 }
-
-/// Speed of generation on one thread; run with `--release --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, not a check"]
-fn speed_of_generation() {
-    let world = World::new(WorldConfig { conversations: 60_000, ..WorldConfig::default() }).unwrap();
-    let measure = |name: &str, write: &dyn Fn(&FileSpec) -> u64| {
-        let started = std::time::Instant::now();
-        let bytes: u64 = world.files().map(|file| write(&file)).sum();
-        let rate = bytes as f64 / 1e6 / started.elapsed().as_secs_f64();
-        println!("{name}: {:.0} MB of JSON, {rate:.0} MB/s", bytes as f64 / 1e6);
-    };
-    measure("JSON", &|file| write_json(&world, file, &mut std::io::sink()).unwrap().json_bytes);
-    for gzip_level in [6, 1] {
-        let options = BodyOptions { gzip_level, ..BodyOptions::default() };
-        measure(&format!("gzip level {gzip_level}"), &|file| {
-            write_file(&world, file, options, &mut std::io::sink()).unwrap().json_bytes
-        });
-    }
-    let started = std::time::Instant::now();
-    println!("{:?} in {:?}", world.truth(), started.elapsed());
-}
