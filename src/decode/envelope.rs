@@ -286,16 +286,22 @@ fn object(text: &mut Text<'_>, field: &mut dyn FnMut(&mut Text<'_>, &str) -> Wal
         field(text, &key)?;
         text.forget();
         text.skip_space();
-        match text.peek() {
-            Some(b',') => text.advance(1),
-            Some(b'}') => {
-                text.advance(1);
-                return Ok(());
-            }
-            Some(_) => return Err(Fault::Syntax(text.offset(), "expected a comma or the end of an object")),
-            None => return Err(Fault::Cut),
+        if !another_follows(text, b'}', "expected a comma or the end of an object")? {
+            return Ok(());
         }
     }
+}
+
+/// Takes the comma before the next part, or the `end` of the whole.
+fn another_follows(text: &mut Text<'_>, end: u8, expected: &'static str) -> Result<bool, Fault> {
+    let is_comma = match text.peek() {
+        Some(b',') => true,
+        Some(byte) if byte == end => false,
+        Some(_) => return Err(Fault::Syntax(text.offset(), expected)),
+        None => return Err(Fault::Cut),
+    };
+    text.advance(1);
+    Ok(is_comma)
 }
 
 /// A record where a part of one should be: the record around it was cut.
@@ -327,14 +333,8 @@ fn list(text: &mut Text<'_>, depth: u8, item: &mut dyn FnMut(&mut Text<'_>) -> W
         item(text)?;
         text.forget();
         text.skip_space();
-        match text.peek() {
-            Some(b',') => text.advance(1),
-            Some(b']') => {
-                text.advance(1);
-                return Ok(());
-            }
-            Some(_) => return Err(Fault::Syntax(text.offset(), "expected a comma or the end of a list")),
-            None => return Err(Fault::Cut),
+        if !another_follows(text, b']', "expected a comma or the end of a list")? {
+            return Ok(());
         }
     }
 }

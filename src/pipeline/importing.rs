@@ -115,7 +115,7 @@ pub(super) fn import_all(
     watcher: Watcher<'_>,
 ) -> Result<ImportReport, RunError> {
     let mut report = ImportReport { failed: found.failed, skipped: found.skipped, ..ImportReport::default() };
-    for round in rounds(&found.files) {
+    for round in rounds(&found.files, run.round_bytes()) {
         let outcomes: Vec<(Outcome, Option<_>)> = round
             .par_iter()
             .with_max_len(1)
@@ -151,15 +151,12 @@ pub(super) fn import_all(
     Ok(report)
 }
 
-/// Bytes of files after which an import commits.
-const ROUND_BYTES: u64 = 1 << 30;
-
-fn rounds(files: &[(PathBuf, u64)]) -> Vec<&[(PathBuf, u64)]> {
+fn rounds(files: &[(PathBuf, u64)], round_bytes: u64) -> Vec<&[(PathBuf, u64)]> {
     let mut rounds = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (at, (_, size)) in files.iter().enumerate() {
         bytes += size;
-        if bytes >= ROUND_BYTES {
+        if bytes >= round_bytes {
             rounds.push(&files[start..=at]);
             (start, bytes) = (at + 1, 0);
         }

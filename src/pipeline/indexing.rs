@@ -99,7 +99,7 @@ pub(super) struct IndexRun<'r> {
 }
 
 /// What decoding one file gave.
-struct Decoded {
+pub(super) struct Decoded {
     file: ArchivedFile,
     report: FileReport,
 }
@@ -148,10 +148,7 @@ impl<'r> IndexRun<'r> {
                 Some(file)
             });
             let decoded = index_round(self.archive, &self.writer, self.options, self.watcher, round)?;
-            self.uncommitted |= !decoded.is_empty();
-            for file in decoded {
-                self.note(file)?;
-            }
+            self.absorb(decoded)?;
             if ended {
                 return Ok(());
             }
@@ -160,18 +157,14 @@ impl<'r> IndexRun<'r> {
     }
 
     /// Decodes one file that was just published, on the calling thread. Pair with [`IndexRun::absorb`].
-    pub(super) fn index_one(&self, file: ArchivedFile) -> Result<(ArchivedFile, FileReport), RunError> {
-        let decoded = index_file(self.archive, &self.writer, self.options, self.watcher, file)?;
-        Ok((decoded.file, decoded.report))
+    pub(super) fn index_one(&self, file: ArchivedFile) -> Result<Decoded, RunError> {
+        index_file(self.archive, &self.writer, self.options, self.watcher, file)
     }
 
     /// Takes note of files that [`IndexRun::index_one`] has put in.
-    pub(super) fn absorb(&mut self, files: Vec<(ArchivedFile, FileReport)>) -> Result<(), RunError> {
+    pub(super) fn absorb(&mut self, files: Vec<Decoded>) -> Result<(), RunError> {
         self.uncommitted |= !files.is_empty();
-        for (file, report) in files {
-            self.note(Decoded { file, report })?;
-        }
-        Ok(())
+        files.into_iter().try_for_each(|file| self.note(file))
     }
 
     fn note(&mut self, decoded: Decoded) -> Result<(), RunError> {
@@ -206,8 +199,16 @@ impl<'r> IndexRun<'r> {
         Ok(())
     }
 
-    /// Makes everything indexed so far visible.
+    /// Bytes of archive files after which to commit.
+    pub(super) fn round_bytes(&self) -> u64 {
+        self.options.round_bytes
+    }
+
+    /// Makes everything indexed so far visible; a round that brought nothing costs nothing.
     pub(super) fn commit(&mut self) -> Result<(), RunError> {
+        if !self.uncommitted {
+            return Ok(());
+        }
         (self.watcher)(Step::Committing);
         // The checkpoint moves over files that are in, and stops before the first that is not.
         let mut sequence = self.writer.sequence();
