@@ -105,7 +105,8 @@ fn index(bencher: Bencher) {
         .counter(BytesCount::new(bytes))
         .with_inputs(|| (tempfile::tempdir().expect("a temp folder"), ready.clone()))
         .bench_local_values(|(folder, ready)| {
-            let mut writer = Writer::open(folder.path(), WriterOptions::default()).expect("a new index");
+            let mut writer =
+                Writer::open(folder.path(), Arc::new(RealDisk), WriterOptions::default()).expect("a new index");
             for stored in ready {
                 for revision in stored.revisions {
                     writer.add(revision).expect("added");

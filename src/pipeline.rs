@@ -6,6 +6,9 @@
 //! * Never: indexes a byte that is not published, or keeps more in memory than its bounded queues.
 //! * Start reading at: [`sync`], [`import`], [`bring_up`].
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod crash_tests;
 mod importing;
 mod indexing;
 
@@ -147,7 +150,7 @@ pub fn bring_up(archive: &Archive, options: RunOptions, watcher: Watcher<'_>) ->
 /// # Errors
 /// A failing archive or index. The old index stays in use then.
 pub fn rebuild(archive: &Archive, options: RunOptions, watcher: Watcher<'_>) -> Result<IndexReport, RunError> {
-    let writer = Writer::rebuild(&index_home(archive.root()), options.writer)?;
+    let writer = Writer::rebuild(&index_home(archive.root()), archive.disk(), options.writer)?;
     let mut run = IndexRun::with_writer(archive, writer, options, watcher);
     run.catch_up()?;
     Ok(run.finish()?)

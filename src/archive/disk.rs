@@ -1,8 +1,8 @@
 //! The seam to the file system, narrow enough for a faulty twin.
 //!
-//! Every operation that publishing, quarantining and sweeping need, and no other. A test puts a disk behind it that
-//! stops at operation N and forgets what was not synced (`faulty.rs`). SQLite and the lock file do not go through
-//! here: the one has crash tests of its own, the other holds nothing worth keeping.
+//! Every operation that publishing, quarantining, sweeping and writing an index need, and no other. A test puts a disk behind
+//! it that stops at operation N and forgets what was not synced (`faulty.rs`). SQLite's own files and the lock file do
+//! not go through here: the one has crash tests of its own and only asks before a commit, the other holds nothing.
 //!
 //! What an implementation promises: after [`DiskFile::sync`] the bytes survive a power cut; after
 //! [`Disk::sync_dir`] the names in that folder do. Nothing else survives for certain, in any order.
@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// A file open for writing.
-pub trait DiskFile: Write + Send {
+pub trait DiskFile: Write + Send + Sync {
     /// Makes bytes, length and permissions durable.
     ///
     /// # Errors
@@ -65,12 +65,24 @@ pub trait Disk: Send + Sync {
     fn sync_file(&self, path: &Path) -> io::Result<()>;
     /// Moves a file to a name that must be free (`AlreadyExists` otherwise), on the same file system.
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Moves a file over another one, which vanishes; on the same file system, in one step.
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes one folder; an existing one is fine.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable. Does nothing where the system has no such call.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Removes a file, read-only or not.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty folder.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+    /// Asked before each transaction of the ledger is committed, which SQLite then makes durable by itself. A twin stops
+    /// here; the real disk has nothing to say.
+    ///
+    /// # Errors
+    /// The transaction is rolled back.
+    fn before_commit(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// What lies directly in a folder, sorted by name. Empty if there is no such folder.
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
 }
@@ -132,6 +144,14 @@ impl Disk for RealDisk {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} exists", to.display())));
         }
         fs::rename(from, to)
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {

@@ -14,7 +14,7 @@ use super::disk::{Disk, DiskFile, Entry, Metadata, RealDisk};
 
 /// What becomes of things that were not synced when the power goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unsynced {
+pub(crate) enum Unsynced {
     /// Names and bytes are gone.
     Lost,
     /// Names survive, bytes do not: files are cut.
@@ -27,7 +27,7 @@ pub(super) enum Unsynced {
 
 /// What happens at the chosen operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The machine stops.
     PowerCut,
     /// This operation fails once with this error; what a write had written before stays.
@@ -35,7 +35,7 @@ pub(super) enum Fault {
 }
 
 #[derive(Clone)]
-pub(super) struct FaultyDisk {
+pub(crate) struct FaultyDisk {
     state: Arc<Mutex<State>>,
 }
 
@@ -54,36 +54,43 @@ enum NameChange {
     Made(PathBuf),
     MadeFolder(PathBuf),
     Renamed(PathBuf, PathBuf),
+    /// Another file took the place of this one, which had these bytes.
+    Replaced {
+        from: PathBuf,
+        to: PathBuf,
+        old: Option<Vec<u8>>,
+    },
 }
 
 impl NameChange {
     fn place(&self) -> &Path {
         match self {
             NameChange::Made(path) | NameChange::MadeFolder(path) | NameChange::Renamed(_, path) => path,
+            NameChange::Replaced { to, .. } => to,
         }
     }
 }
 
 impl FaultyDisk {
     /// A disk whose operation number `fault_at` (from 1) goes wrong; 0 for never.
-    pub(super) fn new(fault_at: u64, fault: Fault) -> FaultyDisk {
+    pub(crate) fn new(fault_at: u64, fault: Fault) -> FaultyDisk {
         let (names, bytes) = (Vec::new(), Vec::new());
         FaultyDisk { state: Arc::new(Mutex::new(State { operations: 0, fault_at, fault, dead: false, names, bytes })) }
     }
 
     /// Operations so far.
-    pub(super) fn operations(&self) -> u64 {
+    pub(crate) fn operations(&self) -> u64 {
         self.state.lock().unwrap().operations
     }
 
     /// The process is gone, the machine lives: all works again, and what was not synced still is not.
-    pub(super) fn restart_after_kill(&self) {
+    pub(crate) fn restart_after_kill(&self) {
         let mut state = self.state.lock().unwrap();
         (state.dead, state.fault_at) = (false, 0);
     }
 
     /// Takes back what was not synced. To be called when nothing uses the disk any more.
-    pub(super) fn power_cut(&self, unsynced: Unsynced) {
+    pub(crate) fn power_cut(&self, unsynced: Unsynced) {
         let mut state = self.state.lock().unwrap();
         state.dead = true;
         for (path, synced, length) in std::mem::take(&mut state.bytes) {
@@ -106,6 +113,12 @@ impl FaultyDisk {
             match change {
                 NameChange::Renamed(from, to) => {
                     let _ = fs::rename(to, from);
+                }
+                NameChange::Replaced { from, to, old } => {
+                    let _ = fs::rename(&to, from);
+                    if let Some(old) = old {
+                        fs::write(to, old).unwrap();
+                    }
                 }
                 NameChange::Made(path) => {
                     let _ = fs::remove_file(path);
@@ -221,6 +234,30 @@ impl Disk for FaultyDisk {
         }
         state.names.push(NameChange::Renamed(from.to_path_buf(), to.to_path_buf()));
         Ok(())
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        let old = fs::read(to).ok();
+        RealDisk.replace(from, to)?;
+        let mut state = self.state.lock().unwrap();
+        state.bytes.retain(|entry| entry.0 != to);
+        for entry in state.bytes.iter_mut().filter(|entry| entry.0 == from) {
+            entry.0 = to.to_path_buf();
+        }
+        state.names.push(NameChange::Replaced { from: from.to_path_buf(), to: to.to_path_buf(), old });
+        Ok(())
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        RealDisk.remove_dir(path)?;
+        self.state.lock().unwrap().names.retain(|change| change.place() != path);
+        Ok(())
+    }
+
+    fn before_commit(&self) -> io::Result<()> {
+        self.step()
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {

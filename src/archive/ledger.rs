@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde_json::{Value, json};
 
 use super::chain::{self, EventKind, hash_column};
 use super::check::Whole;
+use super::disk::Disk;
 use super::entry::{ArchivedFile, Contents, Provenance, Sha256Hex, Window};
 use super::error::ArchiveError;
 use super::layout::path_key;
@@ -23,6 +25,8 @@ const COLUMNS: &str = "sequence, stream, name, path, version, window_start_ms, w
 pub(crate) struct Ledger {
     connection: Connection,
     path: PathBuf,
+    /// Asked before each commit; `None` in a reader.
+    disk: Option<Arc<dyn Disk>>,
 }
 
 /// A row about to be written; the sequence is given by the ledger.
@@ -60,12 +64,12 @@ pub(crate) struct By<'a> {
 }
 
 impl Ledger {
-    pub(crate) fn open_writer(path: &Path) -> Result<Ledger, ArchiveError> {
-        Ok(Ledger { connection: schema::open_writer(path)?, path: path.to_path_buf() })
+    pub(crate) fn open_writer(path: &Path, disk: Arc<dyn Disk>) -> Result<Ledger, ArchiveError> {
+        Ok(Ledger { connection: schema::open_writer(path)?, path: path.to_path_buf(), disk: Some(disk) })
     }
 
     pub(crate) fn open_reader(path: &Path) -> Result<Ledger, ArchiveError> {
-        Ok(Ledger { connection: schema::open_reader(path)?, path: path.to_path_buf() })
+        Ok(Ledger { connection: schema::open_reader(path)?, path: path.to_path_buf(), disk: None })
     }
 
     /// Runs `work` on the connection.
@@ -81,6 +85,9 @@ impl Ledger {
         let failed = |source| ArchiveError::from_database(&self.path, source);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let outcome = work(&transaction).map_err(failed)?;
+        if let Some(disk) = &self.disk {
+            disk.before_commit().map_err(|source| ArchiveError::from_io(&self.path, None, source))?;
+        }
         transaction.commit().map_err(failed)?;
         Ok(outcome)
     }

@@ -38,7 +38,7 @@ pub mod windows;
 mod crash_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod faulty;
+pub(crate) mod faulty;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod proof_tests;
@@ -117,7 +117,7 @@ impl Archive {
         disk.rename_new(&draft, &database)
             .and_then(|()| disk.sync_dir(root))
             .map_err(|source| ArchiveError::from_io(&database, None, source))?;
-        let ledger = Ledger::open_writer(&database)?;
+        let ledger = Ledger::open_writer(&database, Arc::clone(&disk))?;
         Archive::assemble(root, ledger, disk, clock, Some(lock))
     }
 
@@ -138,7 +138,7 @@ impl Archive {
     pub fn open_for_writing(root: &Path, disk: Arc<dyn Disk>, clock: Clock) -> Result<Archive, ArchiveError> {
         let database = database_in(root, disk.as_ref())?;
         let lock = VaultLock::take(root, clock.now_ms())?;
-        let ledger = Ledger::open_writer(&database)?;
+        let ledger = Ledger::open_writer(&database, Arc::clone(&disk))?;
         sweep(root, disk.as_ref())?;
         Archive::assemble(root, ledger, disk, clock, Some(lock))
     }
@@ -182,6 +182,11 @@ impl Archive {
     /// The vault's folder, as given.
     pub fn root(&self) -> &Path {
         &self.inner.root
+    }
+
+    /// The disk that the archive works on; the index is written through the same one.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.inner.disk)
     }
 
     /// The LivePerson account that the vault was made for.

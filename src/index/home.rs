@@ -4,17 +4,16 @@
 //! generation aside and then replaces `CURRENT` by rename, so at every moment there is one complete index or none, and
 //! a process that is searching the old one is not disturbed.
 
+use super::directory::{DiskDirectory, FirstFailure, ReadableDirectory, write_atomically};
 use super::error::IndexError;
 use super::schema::{Fields, schema};
 use super::tokenizer::{ChatTokenizer, TOKENIZER};
+use crate::archive::disk::{Disk, EntryKind};
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
-use tantivy::directory::{
-    Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, WatchCallback, WatchHandle, WritePtr,
-};
+use tantivy::directory::MmapDirectory;
 use tantivy::schema::Schema;
 use tantivy::store::Compressor;
 use tantivy::tokenizer::TextAnalyzer;
@@ -44,49 +43,51 @@ fn is_generation(name: &str) -> bool {
 }
 
 /// Makes the folder of a new generation; it is not in use until [`switch_to`].
-pub(super) fn new_generation(home: &Path) -> Result<PathBuf, IndexError> {
-    fs::create_dir_all(home)?;
-    let mut highest = 0u64;
-    for entry in fs::read_dir(home)? {
-        let name = entry?.file_name();
-        let number = name.to_str().filter(|name| is_generation(name)).and_then(|name| name[1..].parse().ok());
-        highest = highest.max(number.unwrap_or(0));
-    }
+pub(super) fn new_generation(home: &Path, disk: &dyn Disk) -> Result<PathBuf, IndexError> {
+    disk.create_dir(home)?;
+    let highest = generations(home, disk)?.into_iter().filter_map(|(_, number)| number).max().unwrap_or(0);
     let folder = home.join(format!("g{}", highest + 1));
-    fs::create_dir(&folder)?;
+    disk.create_dir(&folder)?;
     Ok(folder)
 }
 
 /// Puts a generation into use and removes all others.
-pub(super) fn switch_to(home: &Path, generation: &Path) -> Result<(), IndexError> {
+pub(super) fn switch_to(home: &Path, generation: &Path, disk: &dyn Disk) -> Result<(), IndexError> {
     let name = generation.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let mut pointer = tempfile::NamedTempFile::new_in(home)?;
-    pointer.write_all(name.as_bytes())?;
-    pointer.as_file().sync_all()?;
-    pointer.persist(home.join(CURRENT)).map_err(|error| error.error)?;
-    if let Ok(folder) = fs::File::open(home) {
-        // Not every platform can sync a folder; the index can always be rebuilt.
-        let _ = folder.sync_all();
-    }
-    remove_others(home, generation);
+    // The generation's own name first: the pointer must not survive a power cut that its target does not.
+    disk.sync_dir(home)?;
+    write_atomically(disk, &home.join(CURRENT), name.as_bytes())?;
+    disk.sync_dir(home)?;
+    remove_others(home, generation, disk);
     Ok(())
 }
 
 /// Removes what rebuilds that were broken off have left. Best effort: a folder that another process still reads
 /// cannot be removed everywhere, and goes next time.
-pub(super) fn remove_others(home: &Path, keep: &Path) {
-    let Ok(entries) = fs::read_dir(home) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let is_other = entry.file_name().to_str().is_some_and(is_generation) && path != keep;
-        if is_other {
-            let _ = fs::remove_dir_all(path);
+pub(super) fn remove_others(home: &Path, keep: &Path, disk: &dyn Disk) {
+    let found = generations(home, disk).unwrap_or_default();
+    for (path, _) in found.into_iter().filter(|(path, _)| path != keep) {
+        let files = disk.list(&path).unwrap_or_default();
+        for file in files {
+            let _ = disk.remove(&file.path);
         }
+        let _ = disk.remove_dir(&path);
     }
 }
 
+/// The folders of all generations, with their numbers.
+fn generations(home: &Path, disk: &dyn Disk) -> std::io::Result<Vec<(PathBuf, Option<u64>)>> {
+    let folders = disk.list(home)?.into_iter().filter(|entry| entry.kind == EntryKind::Folder);
+    let named = folders.filter_map(|entry| {
+        let name = entry.path.file_name()?.to_str().filter(|name| is_generation(name))?;
+        let number = name[1..].parse().ok();
+        Some((entry.path, number))
+    });
+    Ok(named.collect())
+}
+
 /// Creates an empty index in an empty folder.
-pub(super) fn create(folder: &Path) -> Result<(Index, Fields), IndexError> {
+pub(super) fn create(folder: &Path, disk: Arc<dyn Disk>) -> Result<(Index, Fields, FirstFailure), IndexError> {
     let (schema, fields) = schema();
     let settings = IndexSettings {
         docstore_compression: Compressor::Lz4,
@@ -94,9 +95,15 @@ pub(super) fn create(folder: &Path) -> Result<(Index, Fields), IndexError> {
         docstore_blocksize: 64 * 1024,
         ..IndexSettings::default()
     };
-    let index = Index::builder().schema(schema).settings(settings).create_in_dir(folder)?;
+    let directory = writable(folder, disk)?;
+    let failure = directory.failure();
+    let index = Index::builder().schema(schema).settings(settings).open_or_create(directory)?;
     register(&index);
-    Ok((index, fields))
+    Ok((index, fields, failure))
+}
+
+fn writable(folder: &Path, disk: Arc<dyn Disk>) -> Result<DiskDirectory, IndexError> {
+    DiskDirectory::open(folder, disk).map_err(|error| IndexError::Damaged(error.to_string()))
 }
 
 /// Opens an index for search, also where nothing may be written: on a read-only file system, or as another user.
@@ -106,8 +113,11 @@ pub(super) fn open_to_read(folder: &Path) -> Result<(Index, Fields), IndexError>
 }
 
 /// Opens an index for writing.
-pub(super) fn open(folder: &Path) -> Result<(Index, Fields), IndexError> {
-    checked(Index::open_in_dir(folder)?)
+pub(super) fn open(folder: &Path, disk: Arc<dyn Disk>) -> Result<(Index, Fields, FirstFailure), IndexError> {
+    let directory = writable(folder, disk)?;
+    let failure = directory.failure();
+    let (index, fields) = checked(Index::open(directory)?)?;
+    Ok((index, fields, failure))
 }
 
 fn checked(index: Index) -> Result<(Index, Fields), IndexError> {
@@ -125,54 +135,4 @@ fn same_fields(found: &Schema, known: &Schema) -> bool {
 
 fn register(index: &Index) {
     index.tokenizers().register(TOKENIZER, TextAnalyzer::from(ChatTokenizer::default()));
-}
-
-/// A folder of which only reading is asked. Tantivy takes a lock file while it opens segments, so that a writer does not
-/// collect them meanwhile; where that file cannot be made nobody of this user is writing, and none is needed.
-#[derive(Clone, Debug)]
-struct ReadableDirectory(MmapDirectory);
-
-impl Directory for ReadableDirectory {
-    fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
-        self.0.get_file_handle(path)
-    }
-
-    fn delete(&self, path: &Path) -> Result<(), DeleteError> {
-        self.0.delete(path)
-    }
-
-    fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
-        self.0.exists(path)
-    }
-
-    fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
-        self.0.open_write(path)
-    }
-
-    fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
-        self.0.atomic_read(path)
-    }
-
-    fn atomic_write(&self, path: &Path, data: &[u8]) -> std::io::Result<()> {
-        self.0.atomic_write(path, data)
-    }
-
-    fn sync_directory(&self) -> std::io::Result<()> {
-        self.0.sync_directory()
-    }
-
-    fn watch(&self, callback: WatchCallback) -> tantivy::Result<WatchHandle> {
-        self.0.watch(callback)
-    }
-
-    fn acquire_lock(&self, lock: &Lock) -> Result<DirectoryLock, LockError> {
-        match self.0.acquire_lock(lock) {
-            Err(LockError::IoError(error))
-                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
-            {
-                Ok(DirectoryLock::from(Box::new(())))
-            }
-            outcome => outcome,
-        }
-    }
 }

@@ -7,6 +7,7 @@
 //! * Start reading at: `schema.rs`, then [`Writer`].
 
 mod checkpoint;
+mod directory;
 mod document;
 mod error;
 mod home;

@@ -6,15 +6,16 @@
 //! that says so, and the next round finishes the work; indexing the same file again changes nothing.
 
 use super::checkpoint::Checkpoint;
+use super::directory::FirstFailure;
 use super::document::{document, stored_conversation};
 use super::error::IndexError;
 use super::home;
 use super::schema::Fields;
+use crate::archive::Disk;
 use crate::conversation::{Revision, StoredConversation};
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use tantivy::indexer::NoMergePolicy;
 use tantivy::merge_policy::{LogMergePolicy, MergePolicy};
 use tantivy::schema::{Field, IndexRecordOption, Value};
@@ -44,13 +45,20 @@ const REMEMBERED_KEYS: usize = 20_000;
 /// Segments after which a finished run merges some.
 const MAX_SEGMENTS: usize = 12;
 
-/// The single writer of an index.
-pub struct Writer {
+/// Where an index lies, and whether searches already use it.
+struct Place {
     home: PathBuf,
     folder: PathBuf,
     in_use: bool,
+    disk: Arc<dyn Disk>,
+}
+
+/// The single writer of an index.
+pub struct Writer {
+    place: Place,
     index: Index,
     fields: Fields,
+    failure: FirstFailure,
     writer: IndexWriter,
     checkpoint: Checkpoint,
     /// Keys added since the last commit; `None` once there are too many.
@@ -62,35 +70,39 @@ impl Writer {
     ///
     /// # Errors
     /// [`IndexError::OtherVersion`] and [`IndexError::Damaged`] call for [`Writer::rebuild`].
-    pub fn open(home: &Path, options: WriterOptions) -> Result<Writer, IndexError> {
+    pub fn open(home: &Path, disk: Arc<dyn Disk>, options: WriterOptions) -> Result<Writer, IndexError> {
         if let Some(folder) = home::current(home)? {
-            home::remove_others(home, &folder);
-            let (index, fields) = home::open(&folder)?;
-            let checkpoint = Checkpoint::from_payload(index.load_metas()?.payload.as_deref())?;
-            return Writer::start(home, folder, true, index, fields, checkpoint, options);
+            home::remove_others(home, &folder, disk.as_ref());
+            let opened = home::open(&folder, Arc::clone(&disk))?;
+            let checkpoint = Checkpoint::from_payload(opened.0.load_metas()?.payload.as_deref())?;
+            return Writer::start(
+                Place { home: home.to_owned(), folder, in_use: true, disk },
+                opened,
+                checkpoint,
+                options,
+            );
         }
-        let folder = home::new_generation(home)?;
-        let (index, fields) = home::create(&folder)?;
-        home::switch_to(home, &folder)?;
-        Writer::start(home, folder, true, index, fields, Checkpoint::start(), options)
+        let folder = home::new_generation(home, disk.as_ref())?;
+        let opened = home::create(&folder, Arc::clone(&disk))?;
+        home::switch_to(home, &folder, disk.as_ref())?;
+        let place = Place { home: home.to_owned(), folder, in_use: true, disk };
+        Writer::start(place, opened, Checkpoint::start(), options)
     }
 
     /// Starts a new, empty index aside; [`Writer::finish`] puts it in the place of the old one.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn rebuild(home: &Path, options: WriterOptions) -> Result<Writer, IndexError> {
-        let folder = home::new_generation(home)?;
-        let (index, fields) = home::create(&folder)?;
-        Writer::start(home, folder, false, index, fields, Checkpoint::start(), options)
+    pub fn rebuild(home: &Path, disk: Arc<dyn Disk>, options: WriterOptions) -> Result<Writer, IndexError> {
+        let folder = home::new_generation(home, disk.as_ref())?;
+        let opened = home::create(&folder, Arc::clone(&disk))?;
+        let place = Place { home: home.to_owned(), folder, in_use: false, disk };
+        Writer::start(place, opened, Checkpoint::start(), options)
     }
 
     fn start(
-        home: &Path,
-        folder: PathBuf,
-        in_use: bool,
-        index: Index,
-        fields: Fields,
+        place: Place,
+        (index, fields, failure): (Index, Fields, FirstFailure),
         checkpoint: Checkpoint,
         options: WriterOptions,
     ) -> Result<Writer, IndexError> {
@@ -100,7 +112,7 @@ impl Writer {
         // Merges during a load halve its throughput (measured); `finish` merges what is worth it.
         writer.set_merge_policy(Box::new(NoMergePolicy));
         let new_keys = Mutex::new(Some(BTreeSet::new()));
-        Ok(Writer { home: home.to_owned(), folder, in_use, index, fields, writer, checkpoint, new_keys })
+        Ok(Writer { place, index, fields, failure, writer, checkpoint, new_keys })
     }
 
     /// Last archive file that is in the index.
@@ -126,17 +138,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Tantivy says of a worker thread only that it died. Mostly the disk is full, which a write of our own tells.
+    /// Tantivy says of a worker thread only that it died; the folder knows which write failed.
     fn explained(&self, error: tantivy::TantivyError) -> IndexError {
-        let probe = || -> std::io::Result<()> {
-            let mut file = tempfile::tempfile_in(&self.folder)?;
-            file.write_all(&vec![1; 4 << 20])?;
-            file.sync_all()
-        };
-        match probe() {
-            Err(full) => IndexError::Io(std::io::Error::new(full.kind(), format!("{}: {full}", self.folder.display()))),
-            Ok(()) => error.into(),
-        }
+        self.failure.error().map_or_else(|| error.into(), IndexError::Io)
     }
 
     /// Makes everything added so far visible, as the state after archive file `sequence`.
@@ -200,8 +204,8 @@ impl Writer {
         self.merge_segments()?;
         self.writer.garbage_collect_files().wait()?;
         self.writer.wait_merging_threads()?;
-        if !self.in_use {
-            home::switch_to(&self.home, &self.folder)?;
+        if !self.place.in_use {
+            home::switch_to(&self.place.home, &self.place.folder, self.place.disk.as_ref())?;
         }
         Ok(())
     }

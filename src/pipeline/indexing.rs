@@ -107,9 +107,11 @@ pub(super) struct Decoded {
 impl<'r> IndexRun<'r> {
     pub(super) fn start(archive: &'r Archive, options: RunOptions, watcher: Watcher<'r>) -> Result<Self, RunError> {
         let home = index_home(archive.root());
-        let writer = match Writer::open(&home, options.writer) {
+        let writer = match Writer::open(&home, archive.disk(), options.writer) {
             // An index that is damaged or of another version holds nothing that the archive does not: a new one takes its place.
-            Err(IndexError::Damaged(_) | IndexError::OtherVersion { .. }) => Writer::rebuild(&home, options.writer)?,
+            Err(IndexError::Damaged(_) | IndexError::OtherVersion { .. }) => {
+                Writer::rebuild(&home, archive.disk(), options.writer)?
+            }
             opened => opened?,
         };
         Ok(IndexRun::with_writer(archive, writer, options, watcher))
