@@ -173,7 +173,7 @@ fn scope_date(instant_ms: i64) -> String {
     local(instant_ms, -4, "%Y-%m-%dT%H:%M:%S%:z")
 }
 
-fn local(instant_ms: i64, offset_hours: i8, format: &str) -> String {
+pub(super) fn local(instant_ms: i64, offset_hours: i8, format: &str) -> String {
     let instant = Timestamp::from_millisecond(instant_ms).unwrap_or(Timestamp::UNIX_EPOCH);
     let zone = TimeZone::fixed(Offset::constant(offset_hours));
     instant.to_zoned(zone).strftime(format).to_string()

@@ -1,31 +1,38 @@
 //! Finds out what a request asks for, checks it and chooses the answer.
 //!
-//! Order of the checks: rate limit, script, method, signature, account, parameters. The Domain API
-//! needs no signature; everything else does.
+//! Order of the checks: rate limit, script, method, signature or bearer, account, parameters. The
+//! Domain API and the token services need neither; Data Access and the operations want a signature;
+//! the history APIs take either.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use serde_json::Value;
 
 use super::answer;
 use super::calendar::FileSpec;
 use super::delivery::{FileCache, Making, file, whole};
+use super::history;
+use super::messaging::{MessagingWorld, search};
 use super::oauth::{SignedRequest, Verifier, percent_decode};
+use super::request::{Asked, Refusal, Reply, parameter};
 use super::script::{Appears, Fault, RequestKind, Stage};
 use super::server::{ClockCell, Counters, wall_ms};
+use super::tokens::{TokenError, Tokens};
 use super::world::World;
 
 /// Age at which files are deleted.
 pub const RETENTION_MS: i64 = 30 * 24 * 3_600_000;
 const SECOND: Duration = Duration::from_secs(1);
 const JSON: &str = "application/json";
+/// Longest body of a request.
+const LONGEST_BODY: usize = 256 * 1024;
 const PAGE: &[u8] =
     b"<!DOCTYPE html><html><head><title>Maintenance</title></head><body><h1>We will be back soon</h1></body></html>";
 const XML: &[u8] = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?><dataAccessFiles id=\"0\"/>";
@@ -47,6 +54,9 @@ pub(super) struct Shared {
     pub(super) evil_names: Vec<String>,
     pub(super) stage: Stage,
     pub(super) verifier: Mutex<Verifier>,
+    pub(super) tokens: Mutex<Tokens>,
+    pub(super) messaging: Arc<MessagingWorld>,
+    pub(super) max_result_window: u32,
     pub(super) clock: ClockCell,
     pub(super) counters: Counters,
     pub(super) cache: FileCache,
@@ -57,13 +67,28 @@ pub(super) struct Shared {
 }
 
 /// What a path asks for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Wish {
     Service(Option<String>),
     Base,
     Schema,
     Listing,
     File(String),
+    Token,
+    Login,
+    Refresh,
+    Logout,
+    MessagingSearch,
+    MessagingById,
+    HistorySearch,
+}
+
+/// What a request must bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Nothing,
+    Signature,
+    SignatureOrBearer,
 }
 
 impl Wish {
@@ -73,14 +98,36 @@ impl Wish {
             Self::Base | Self::Schema => RequestKind::Resource,
             Self::Listing => RequestKind::Listing,
             Self::File(_) => RequestKind::Download,
+            Self::Token => RequestKind::Token,
+            Self::Login | Self::Refresh | Self::Logout => RequestKind::Login,
+            Self::MessagingSearch => RequestKind::MessagingSearch,
+            Self::MessagingById => RequestKind::MessagingById,
+            Self::HistorySearch => RequestKind::HistorySearch,
+        }
+    }
+
+    fn access(&self) -> Access {
+        match self.kind() {
+            RequestKind::Domain | RequestKind::Token | RequestKind::Login => Access::Nothing,
+            RequestKind::Resource | RequestKind::Listing | RequestKind::Download | RequestKind::Operations => {
+                Access::Signature
+            }
+            _ => Access::SignatureOrBearer,
+        }
+    }
+
+    fn method(&self) -> Method {
+        match self.kind() {
+            RequestKind::Domain | RequestKind::Resource | RequestKind::Listing | RequestKind::Download => Method::GET,
+            _ => Method::POST,
         }
     }
 }
 
 /// Answers one request.
 pub(super) async fn answer(shared: &Shared, door: Door, request: Request) -> Response {
-    let uri = request.uri().clone();
-    let Some((account, wish)) = wish(uri.path()) else {
+    let (parts, body) = request.into_parts();
+    let Some((account, wish)) = wish(parts.uri.path()) else {
         shared.counters.unknown.fetch_add(1, Ordering::Relaxed);
         return shared.error(404, "Not found");
     };
@@ -90,26 +137,25 @@ pub(super) async fn answer(shared: &Shared, door: Door, request: Request) -> Res
     }
     let name = if let Wish::File(name) = &wish { name } else { "" };
     let faults = shared.stage.faults(wish.kind(), name);
+    if faults.contains(&Fault::ExpireTokens) {
+        shared.tokens.lock().unwrap_or_else(PoisonError::into_inner).revoke_all();
+    }
     if let Some(response) = shared.early_fault(&faults).await {
         return response;
     }
-    if request.method() != Method::GET {
-        return shared.error(405, "Only GET is allowed");
+    if parts.method != wish.method() {
+        return shared.error(405, &format!("Only {} is allowed", wish.method()));
     }
-    let query = uri.query().unwrap_or("");
-    if let Wish::Service(service) = &wish {
-        return shared.domain(&account, service.as_deref(), query, &faults);
-    }
-    if let Err(message) = shared.check_signature(request.headers(), uri.path(), query) {
+    if let Err(message) = shared.check_access(wish.access(), &parts.method, &parts.uri, &parts.headers) {
         shared.counters.refused.fetch_add(1, Ordering::Relaxed);
         return shared.error(401, &message);
     }
+    let query = parts.uri.query().unwrap_or("");
     let own_account = &shared.world.config().account_id;
-    if account != *own_account {
-        return shared.error(403, "The API key does not belong to this account");
-    }
     match wish {
-        Wish::Service(_) => shared.error(404, "Not found"),
+        Wish::Service(service) => shared.domain(&account, service.as_deref(), query, &faults),
+        _ if account != *own_account && wish.access() == Access::Nothing => shared.error(401, "Invalid account"),
+        _ if account != *own_account => shared.error(403, "The key or token does not belong to this account"),
         Wish::Base => {
             let base = answer::base_resource(own_account, &shared.download_origin);
             json(StatusCode::OK, &base, &faults)
@@ -117,6 +163,10 @@ pub(super) async fn answer(shared: &Shared, door: Door, request: Request) -> Res
         Wish::Schema => shared.schema(query, &faults),
         Wish::Listing => shared.listing(query, &faults),
         Wish::File(name) => shared.download(door, &name, &faults).await,
+        wish => match to_bytes(body, LONGEST_BODY).await {
+            Ok(body) => shared.post(wish, query, &parts.headers, body, faults).await,
+            Err(_) => shared.error(413, "The body is too long or broken"),
+        },
     }
 }
 
@@ -134,6 +184,15 @@ fn wish(path: &str) -> Option<(String, Wish)> {
         ["data_access_le", "account", account, "le", "schema"] => (account, Wish::Schema),
         ["data_access_le", "account", account, "le", "engagement"] => (account, Wish::Listing),
         ["data_access_le", "account", account, "le", "engagement", name] => (account, Wish::File(name.to_owned())),
+        ["sentinel", "api", "v2", "account", account, "app", "token"] => (account, Wish::Token),
+        ["api", "account", account, "login"] => (account, Wish::Login),
+        ["api", "account", account, "refresh"] => (account, Wish::Refresh),
+        ["api", "account", account, "logout"] => (account, Wish::Logout),
+        ["messaging_history", "api", "account", account, "conversations", "search"] => (account, Wish::MessagingSearch),
+        ["messaging_history", "api", "account", account, "conversations", "conversation", "search"] => {
+            (account, Wish::MessagingById)
+        }
+        ["interaction_history", "api", "account", account, "interactions", "search"] => (account, Wish::HistorySearch),
         _ => return None,
     };
     Some((account.to_owned(), wish))
@@ -183,19 +242,121 @@ impl Shared {
         None
     }
 
-    fn check_signature(&self, headers: &HeaderMap, path: &str, query: &str) -> Result<(), String> {
+    fn check_access(&self, access: Access, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let authorization = text(header::AUTHORIZATION);
+        let bearer = authorization.and_then(|value| value.strip_prefix("Bearer "));
+        match (access, bearer) {
+            (Access::Nothing, _) => return Ok(()),
+            (Access::SignatureOrBearer, Some(bearer)) => {
+                let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+                return tokens.check(bearer, wall_ms()).map_err(|refusal| format!("Unauthorized: {refusal}"));
+            }
+            _ => {}
+        }
         let host = text(header::HOST).ok_or("no Host header")?;
         let request = SignedRequest {
-            method: "GET",
+            method: method.as_str(),
             origin: &format!("http://{host}"),
-            path,
-            query,
-            authorization: text(header::AUTHORIZATION),
+            path: uri.path(),
+            query: uri.query().unwrap_or(""),
+            authorization,
         };
         let mut verifier = self.verifier.lock().unwrap_or_else(PoisonError::into_inner);
         let verdict = verifier.verify(request, wall_ms() / 1000);
         verdict.map_err(|refusal| format!("Unauthorized: {refusal}"))
+    }
+
+    /// Answers a request that came with a body.
+    async fn post(&self, wish: Wish, query: &str, headers: &HeaderMap, body: Bytes, faults: Vec<Fault>) -> Response {
+        let host = &self.api_host;
+        let account = &self.world.config().account_id;
+        let reply = match wish {
+            Wish::MessagingSearch | Wish::MessagingById => {
+                let asked = Asked {
+                    query: query.to_owned(),
+                    body,
+                    address: format!("http://{host}/messaging_history/api/account/{account}/conversations/"),
+                    now_ms: self.clock.now_ms(),
+                    window: self.max_result_window,
+                    faults: faults.clone(),
+                };
+                let world = Arc::clone(&self.messaging);
+                let by_id = wish == Wish::MessagingById;
+                // A search may walk through three months of conversations.
+                tokio::task::spawn_blocking(move || match by_id {
+                    true => search::by_id(&world, &asked),
+                    false => search::search(&world, &asked),
+                })
+                .await
+            }
+            Wish::HistorySearch => {
+                let asked = Asked {
+                    query: query.to_owned(),
+                    body,
+                    address: format!("http://{host}/interaction_history/api/account/{account}/interactions/search"),
+                    now_ms: self.clock.now_ms(),
+                    window: self.max_result_window,
+                    faults: faults.clone(),
+                };
+                let world = Arc::clone(&self.world);
+                tokio::task::spawn_blocking(move || history::search(&world, &asked)).await
+            }
+            wish => return self.token_service(&wish, query, headers, &body, &faults),
+        };
+        match reply {
+            Ok(Ok(Reply::Found(found))) => json(StatusCode::OK, &found, &faults),
+            Ok(Ok(Reply::NoContent)) => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                response
+            }
+            Ok(Err(Refusal { status, message })) => self.error(status, &message),
+            Err(_) => self.error(500, "The search ended unexpectedly"),
+        }
+    }
+
+    /// Sentinel's token, login, refresh and logout.
+    fn token_service(&self, wish: &Wish, query: &str, headers: &HeaderMap, body: &[u8], faults: &[Fault]) -> Response {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let now_ms = wall_ms();
+        let cookies = text(header::COOKIE);
+        let outcome = match wish {
+            Wish::Token => {
+                let with_expires_in = !faults.contains(&Fault::WithoutExpiresIn);
+                let answer = tokens.client_token(text(header::CONTENT_TYPE), body, with_expires_in, now_ms);
+                answer.map(|answer| json(StatusCode::OK, &answer, faults))
+            }
+            Wish::Login if parameter(query, "v").as_deref() != Some("1.3") => {
+                return self.error(400, "The parameter v must be 1.3");
+            }
+            Wish::Login => tokens.login(body, &self.api_host, now_ms).map(|(answer, cookie)| {
+                let mut response = json(StatusCode::OK, &answer, faults);
+                if let Ok(cookie) = HeaderValue::from_str(&format!("Session_id={cookie}; Path=/; HttpOnly")) {
+                    response.headers_mut().insert(header::SET_COOKIE, cookie);
+                }
+                response
+            }),
+            Wish::Refresh => {
+                tokens.refresh(cookies, body, now_ms).map(|()| whole(StatusCode::OK, JSON, Bytes::new(), faults))
+            }
+            _ => tokens.logout(cookies, body, now_ms).map(|()| whole(StatusCode::OK, JSON, Bytes::new(), faults)),
+        };
+        outcome.unwrap_or_else(|error| self.token_error(&error))
+    }
+
+    fn token_error(&self, error: &TokenError) -> Response {
+        let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = match error.oauth_error {
+            Some(word) => serde_json::json!({ "error": word, "error_description": error.message }),
+            None => {
+                let mut body = answer::error(error.status, error.message, self.clock.now_ms());
+                body["error"]["internalCode"] = error.internal_code.into();
+                body
+            }
+        };
+        json(status, &body, &[])
     }
 
     fn domain(&self, account: &str, name: Option<&str>, query: &str, faults: &[Fault]) -> Response {
@@ -282,11 +443,4 @@ impl Shared {
 
 fn json(status: StatusCode, value: &Value, faults: &[Fault]) -> Response {
     whole(status, JSON, Bytes::from(value.to_string()), faults)
-}
-
-/// A query parameter, decoded.
-fn parameter(query: &str, name: &str) -> Option<String> {
-    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let value = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).next()?;
-    percent_decode(value)
 }

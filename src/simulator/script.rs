@@ -19,6 +19,20 @@ pub enum Target {
     Listing,
     /// Downloads of files whose name contains this text; empty for all.
     Download(String),
+    /// Requests to the authorization server for a token.
+    Token,
+    /// Login, refresh and logout.
+    Login,
+    /// Searches of messaging conversations.
+    MessagingSearch,
+    /// Messaging conversations by id.
+    MessagingById,
+    /// Searches of chats in the Engagement History.
+    HistorySearch,
+    /// Operational Realtime and Messaging Operations.
+    Operations,
+    /// Agent Metrics.
+    AgentMetrics,
 }
 
 /// Kind of a request, as counted and matched.
@@ -32,6 +46,25 @@ pub enum RequestKind {
     Listing,
     /// Download.
     Download,
+    /// Token of the authorization server.
+    Token,
+    /// Login, refresh or logout.
+    Login,
+    /// Search of messaging conversations.
+    MessagingSearch,
+    /// Messaging conversations by id.
+    MessagingById,
+    /// Search of chats.
+    HistorySearch,
+    /// Operational Realtime or Messaging Operations.
+    Operations,
+    /// Agent Metrics.
+    AgentMetrics,
+}
+
+impl RequestKind {
+    /// Number of kinds.
+    pub(super) const COUNT: usize = 11;
 }
 
 /// What goes wrong.
@@ -71,6 +104,18 @@ pub enum Fault {
     DomainList,
     /// An additional listing entry repeats the first one.
     RepeatedEntry,
+    /// Ends every bearer token and login session before the request is looked at.
+    ExpireTokens,
+    /// A token answer without `expires_in`.
+    WithoutExpiresIn,
+    /// `partialResult: true` with status 200: a third of the matches is missing, from `count` too (searches).
+    PartialResult,
+    /// The first match is not there yet, and `count` is lower by one. The next page has it: the pages shift (searches).
+    NotYet,
+    /// No key with the list of records (searches).
+    WithoutRecords,
+    /// 204 without a body where nothing matches, in place of a `count` of 0 (searches).
+    NoContent,
 }
 
 /// One rule: of the requests that match, `skip` pass, then every `every`-th is hit, `times` times.
@@ -184,6 +229,19 @@ fn flaky() -> Vec<Rule> {
         Rule::every(17, any_file(), Fault::TruncatedGzip),
         Rule::every(19, any_file(), Fault::Delay(Duration::from_millis(400))),
         Rule::every(23, any_file(), Fault::WrongLength),
+        Rule::once(Target::Token, Fault::WithoutExpiresIn),
+        Rule::once(Target::MessagingSearch, Fault::Status(503)),
+        Rule::every(3, Target::MessagingSearch, Fault::PartialResult),
+        Rule::every(5, Target::MessagingSearch, Fault::NotYet),
+        Rule::every(7, Target::MessagingSearch, Fault::Status(429)),
+        Rule::every(11, Target::MessagingSearch, Fault::CutBody),
+        Rule { times: 1, ..Rule::every(6, Target::MessagingSearch, Fault::ExpireTokens) },
+        Rule::always(Target::MessagingSearch, Fault::NoContent),
+        Rule::every(4, Target::MessagingById, Fault::Status(500)),
+        Rule::every(5, Target::MessagingById, Fault::PartialResult),
+        Rule::every(3, Target::HistorySearch, Fault::PartialResult),
+        Rule::every(5, Target::HistorySearch, Fault::Status(500)),
+        Rule::every(4, Target::Operations, Fault::Status(429)),
     ]
 }
 
@@ -202,6 +260,11 @@ fn hostile() -> Vec<Rule> {
         Rule::every(12, any_file(), Fault::Html200),
         Rule::every(14, any_file(), Fault::EmptyFile),
         Rule::every(16, any_file(), Fault::Stall(Duration::from_secs(2))),
+        Rule::every(8, Target::MessagingSearch, Fault::Html200),
+        Rule::every(9, Target::MessagingSearch, Fault::WithoutRecords),
+        Rule::every(13, Target::MessagingSearch, Fault::TruncatedJson),
+        Rule::every(7, Target::MessagingById, Fault::TruncatedJson),
+        Rule::every(7, Target::HistorySearch, Fault::Html200),
     ]);
     rules
 }
@@ -229,6 +292,13 @@ impl Stage {
                 Target::Resource => kind == RequestKind::Resource,
                 Target::Listing => kind == RequestKind::Listing,
                 Target::Download(part) => kind == RequestKind::Download && name.contains(part),
+                Target::Token => kind == RequestKind::Token,
+                Target::Login => kind == RequestKind::Login,
+                Target::MessagingSearch => kind == RequestKind::MessagingSearch,
+                Target::MessagingById => kind == RequestKind::MessagingById,
+                Target::HistorySearch => kind == RequestKind::HistorySearch,
+                Target::Operations => kind == RequestKind::Operations,
+                Target::AgentMetrics => kind == RequestKind::AgentMetrics,
             };
             if !matches {
                 continue;

@@ -4,8 +4,8 @@
 //! LivePerson's hrefs name another host than the listing's and must be signed for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -16,9 +16,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::delivery::Making;
+use super::messaging::{MessagingConfig, MessagingWorld};
 use super::oauth::{Credentials, Verifier};
 use super::routes::{Door, Shared, answer};
 use super::script::{RequestKind, Script, Stage};
+use super::tokens::{TokenConfig, Tokens};
 use super::world::{World, WorldConfig, WorldError};
 
 /// How long open answers may take to end at shutdown.
@@ -53,6 +55,12 @@ pub struct SimulatorConfig {
     pub download_host: String,
     /// The API key that is accepted.
     pub credentials: Credentials,
+    /// Who gets bearer tokens, and how long they live.
+    pub tokens: TokenConfig,
+    /// The messaging conversations of the account.
+    pub messaging: MessagingConfig,
+    /// Searches refuse an `offset` + `limit` beyond this. LivePerson documents no limit; 10 000 is Elasticsearch's.
+    pub max_result_window: u32,
     /// Faults and late files.
     pub script: Script,
     /// Requests per second beyond which the answer is 429; none for no limit.
@@ -76,6 +84,9 @@ impl Default for SimulatorConfig {
             separate_download_host: true,
             download_host: "127.0.0.1".to_owned(),
             credentials: Credentials::default(),
+            tokens: TokenConfig::default(),
+            messaging: MessagingConfig::default(),
+            max_result_window: 10_000,
             script: Script::default(),
             rate_limit_per_second: None,
             clock: Clock::default(),
@@ -113,16 +124,30 @@ pub struct RequestCounts {
     pub listing: u64,
     /// Downloads.
     pub download: u64,
+    /// Tokens of the authorization server.
+    pub token: u64,
+    /// Login, refresh and logout.
+    pub login: u64,
+    /// Searches of messaging conversations.
+    pub messaging_search: u64,
+    /// Messaging conversations by id.
+    pub messaging_by_id: u64,
+    /// Searches of chats.
+    pub history_search: u64,
+    /// Operational Realtime and Messaging Operations.
+    pub operations: u64,
+    /// Agent Metrics.
+    pub agent_metrics: u64,
     /// Any other address.
     pub unknown: u64,
-    /// Refused for their signature (also counted by kind).
+    /// Refused for their signature or bearer (also counted by kind).
     pub refused: u64,
 }
 
 /// Counters behind [`RequestCounts`].
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    by_kind: [AtomicU64; 4],
+    by_kind: [AtomicU64; RequestKind::COUNT],
     pub(super) unknown: AtomicU64,
     pub(super) refused: AtomicU64,
     /// Listings that were answered with files.
@@ -141,6 +166,13 @@ impl Counters {
             resource: kind(RequestKind::Resource),
             listing: kind(RequestKind::Listing),
             download: kind(RequestKind::Download),
+            token: kind(RequestKind::Token),
+            login: kind(RequestKind::Login),
+            messaging_search: kind(RequestKind::MessagingSearch),
+            messaging_by_id: kind(RequestKind::MessagingById),
+            history_search: kind(RequestKind::HistorySearch),
+            operations: kind(RequestKind::Operations),
+            agent_metrics: kind(RequestKind::AgentMetrics),
             unknown: self.unknown.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
         }
@@ -182,6 +214,7 @@ pub struct Simulator {
 /// [`SimulatorError`]: the account is impossible or a port is taken.
 pub async fn start(config: SimulatorConfig) -> Result<Simulator, SimulatorError> {
     let world = Arc::new(World::new(config.world)?);
+    let messaging = MessagingWorld::new(world.config(), config.messaging)?;
     let (api_listener, api) = listen(config.port).await?;
     let (download_listener, download) = listen(config.download_port).await?;
     let download_origin = match config.separate_download_host {
@@ -199,7 +232,11 @@ pub async fn start(config: SimulatorConfig) -> Result<Simulator, SimulatorError>
         downloads_at_api: !config.separate_download_host,
         evil_names: config.script.evil_names(),
         stage: Stage::new(config.script),
+        tokens: Tokens::new(config.tokens, config.credentials.clone(), &world.config().account_id, world.config().seed)
+            .into(),
         verifier: Verifier::new(config.credentials).into(),
+        messaging: Arc::new(messaging),
+        max_result_window: config.max_result_window,
         clock: ClockCell(AtomicI64::new(now_ms)),
         counters: Counters::default(),
         cache: Default::default(),
@@ -232,6 +269,17 @@ impl Simulator {
     #[must_use]
     pub fn world(&self) -> &World {
         &self.shared.world
+    }
+
+    /// The account's messaging conversations.
+    #[must_use]
+    pub fn messaging(&self) -> &MessagingWorld {
+        &self.shared.messaging
+    }
+
+    /// Ends every bearer token and login session issued so far.
+    pub fn expire_tokens(&self) {
+        self.shared.tokens.lock().unwrap_or_else(PoisonError::into_inner).revoke_all();
     }
 
     /// Requests that arrived so far.

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod account;
+mod history;
 mod http;
+mod lab;
+mod messaging;
+mod tokens;
 
 use super::*;
 

@@ -14,13 +14,13 @@ const TEXT_STREAM: u64 = 11;
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) name: String,
-    surname: String,
-    order: Vec<u8>,
-    product: String,
-    city: String,
-    amount: Vec<u8>,
-    email: Vec<u8>,
-    phone: Vec<u8>,
+    pub(super) surname: String,
+    pub(super) order: Vec<u8>,
+    pub(super) product: String,
+    pub(super) city: String,
+    pub(super) amount: Vec<u8>,
+    pub(super) email: Vec<u8>,
+    pub(super) phone: Vec<u8>,
     tracking: Vec<u8>,
     error: Vec<u8>,
     code: Vec<u8>,
@@ -205,7 +205,7 @@ fn is_visitor(part: Part) -> bool {
     )
 }
 
-fn draw(stock: &'static Stock, list: WordList, dice: &mut Dice) -> &'static str {
+pub(super) fn draw(stock: &'static Stock, list: WordList, dice: &mut Dice) -> &'static str {
     let list = stock.words(list);
     list.words.get(list.zipf.draw(dice)).map_or("", String::as_str)
 }

@@ -3,6 +3,8 @@
 //! Nothing is held in memory but the hour table, so an account of ten million conversations costs
 //! no more than one of ten. The truth is what a tester compares an archive or an index with.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 use super::calendar::{Allocation, Calendar, FileSpec, FormMix, HOUR_MS};
@@ -66,6 +68,14 @@ pub enum WorldError {
     /// The span is empty or longer than the files live.
     #[error("an account spans 1 to 720 hours, not {0}")]
     Hours(u32),
+    /// The messaging conversations span nothing or more than LivePerson keeps.
+    #[error("messaging conversations span 1 to 396 days and at most 90 days ahead, not {days} and {days_ahead}")]
+    MessagingSpan {
+        /// Days before the end of the account.
+        days: u32,
+        /// Days after it.
+        days_ahead: u32,
+    },
 }
 
 /// Exact counts over all files.
@@ -262,6 +272,20 @@ impl World {
             truth.transfers += plan.transfers.len() as u64;
         }
         truth
+    }
+
+    /// Numbers of the conversations that closed in the hours from `from_ms` to `to_ms`, first time told.
+    pub(super) fn closing(&self, from_ms: i64, to_ms: i64) -> Range<u64> {
+        let overlap = |hour: &usize| {
+            let start_ms = self.calendar.hour_start_ms(*hour);
+            start_ms <= to_ms && start_ms + HOUR_MS > from_ms
+        };
+        let mut hours = (0..self.calendar.hours()).filter(overlap);
+        let Some(first) = hours.next() else {
+            return 0..0;
+        };
+        let last = hours.next_back().unwrap_or(first);
+        self.calendar.conversations_in(first).start..self.calendar.conversations_in(last).end
     }
 
     /// Conversations told again in this file.

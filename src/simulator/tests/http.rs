@@ -1,108 +1,11 @@
 //! The server: signed requests over real HTTP, listings, downloads and each fault.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use hmac::{Hmac, Mac};
-use reqwest::{Client, Response};
 use serde_json::Value;
-use sha1::Sha1;
 
+use super::lab::{LISTING, Lab, json, message, sign};
 use super::*;
-
-const LISTING: &str = "/data_access_le/account/40112233/le/engagement";
-
-/// A client with its own small signer.
-struct Lab {
-    simulator: Simulator,
-    client: Client,
-}
-
-static NONCE: AtomicU64 = AtomicU64::new(1);
-
-fn encode(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let coded =
-        text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") });
-    coded.collect()
-}
-
-fn sign(url: &str, nonce: &str) -> String {
-    let keys = Credentials::default();
-    let now_s = super::super::server::wall_ms() / 1000;
-    let (address, query) = url.split_once('?').unwrap_or((url, ""));
-    let oauth = [
-        ("oauth_consumer_key", keys.app_key.clone()),
-        ("oauth_nonce", nonce.to_owned()),
-        ("oauth_signature_method", "HMAC-SHA1".to_owned()),
-        ("oauth_timestamp", now_s.to_string()),
-        ("oauth_token", keys.access_token.clone()),
-        ("oauth_version", "1.0".to_owned()),
-    ];
-    let mut pairs: Vec<String> = oauth.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
-    pairs.extend(query.split('&').filter(|pair| !pair.is_empty()).map(str::to_owned));
-    pairs.sort();
-    let base = format!("GET&{}&{}", encode(address), encode(&pairs.join("&")));
-    let key = format!("{}&{}", keys.app_secret, keys.access_token_secret);
-    let mut mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).unwrap();
-    mac.update(base.as_bytes());
-    let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
-    let shown = oauth.iter().map(|(k, v)| format!("{k}=\"{}\"", encode(v)));
-    let shown: Vec<String> = shown.collect();
-    format!("OAuth {}, oauth_signature=\"{}\"", shown.join(", "), encode(&signature))
-}
-
-impl Lab {
-    async fn new(config: SimulatorConfig) -> Self {
-        // The tests speak plain HTTP, but the client wants a TLS provider at its making.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().no_proxy().build().unwrap();
-        Self { simulator: start(config).await.unwrap(), client }
-    }
-
-    async fn with_rules(rules: Vec<Rule>) -> Self {
-        let script = Script { rules, late: Vec::new() };
-        Self::new(SimulatorConfig { world: small(60), script, ..SimulatorConfig::default() }).await
-    }
-
-    async fn get(&self, url: &str) -> Response {
-        let nonce = NONCE.fetch_add(1, Ordering::Relaxed).to_string();
-        let header = sign(url, &nonce);
-        self.client.get(url).header("Authorization", header).send().await.unwrap()
-    }
-
-    async fn list(&self, from_ms: i64, to_ms: i64) -> Response {
-        let base = self.simulator.base_url();
-        self.get(&format!("{base}{LISTING}?startTime={from_ms}&endTime={to_ms}")).await
-    }
-
-    async fn list_all(&self) -> Response {
-        self.list(0, 9_999_999_999_999).await
-    }
-
-    fn first_file(&self) -> (FileSpec, String) {
-        let file = self.simulator.world().files().next().unwrap();
-        let url = format!("{}{LISTING}/{}", self.simulator.download_base_url(), file.name());
-        (file, url)
-    }
-
-    fn bytes_of(&self, file: &FileSpec) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        write_file(self.simulator.world(), file, BodyOptions::default(), &mut bytes).unwrap();
-        bytes
-    }
-}
-
-async fn json(response: Response) -> Value {
-    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
-}
-
-async fn message(response: Response) -> (u16, String) {
-    let status = response.status().as_u16();
-    let body = json(response).await;
-    (status, body["error"]["message"].as_str().unwrap().to_owned())
-}
 
 #[tokio::test]
 async fn every_listed_file_downloads_from_the_other_port() {
@@ -151,11 +54,11 @@ async fn signatures_are_really_checked() {
     let unsigned = lab.client.get(&url).send().await.unwrap();
     let (status, text) = message(unsigned).await;
     assert!(status == 401 && text.contains("no OAuth Authorization header"), "{text}");
-    let header = sign(&url, "the same nonce");
+    let header = sign("GET", &url, "the same nonce");
     let send = async || lab.client.get(&url).header("Authorization", &header).send().await.unwrap();
     assert_eq!(json(send().await).await["le"]["@accountId"], "40112233");
     assert!(message(send().await).await.1.contains("nonce"));
-    let other_host = sign(&url.replace("127.0.0.1", "localhost"), "n2");
+    let other_host = sign("GET", &url.replace("127.0.0.1", "localhost"), "n2");
     let refused = lab.client.get(&url).header("Authorization", other_host).send().await.unwrap();
     assert!(message(refused).await.1.contains("oauth_signature"));
     let other_account = lab.get(&url.replace("40112233", "40112234")).await;
