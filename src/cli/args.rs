@@ -261,6 +261,9 @@ pub(crate) struct Simulate {
     /// Conversations of the account
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub(crate) conversations: u64,
+    /// Messaging conversations, spread over the 30 days before the end and two after it
+    #[arg(long, value_name = "N", default_value_t = 600)]
+    pub(crate) messaging: u64,
     /// Seed: equal seeds (and ends) give equal bytes
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,

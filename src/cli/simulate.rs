@@ -5,7 +5,8 @@ use super::exit::{Exit, Failure};
 use super::output::{Output, bytes, counted};
 use super::{runtime, shell_path};
 use chatvault::simulator::{
-    BodyOptions, Clock, Credentials, HOUR_MS, Script, SimulatorConfig, WorldConfig, start, write_corpus,
+    BodyOptions, ClientCredentials, Clock, Credentials, HOUR_MS, MessagingConfig, Script, Simulator, SimulatorConfig,
+    UserCredentials, WorldConfig, start, write_corpus,
 };
 use serde_json::json;
 
@@ -35,7 +36,9 @@ pub(crate) fn run(args: &Simulate, output: &Output) -> Result<Exit, Failure> {
         Failure::usage(format!("{:?} is not a script", args.script))
             .hint(format!("known: {}", Script::NAMES.join(", ")))
     })?;
-    let config = SimulatorConfig { world, port: args.port, script, clock: Clock::Wall, ..SimulatorConfig::default() };
+    let messaging = MessagingConfig { conversations: args.messaging, ..MessagingConfig::default() };
+    let usual = SimulatorConfig::default();
+    let config = SimulatorConfig { world, messaging, port: args.port, script, clock: Clock::Wall, ..usual };
     let runtime = runtime()?;
     runtime.block_on(async {
         let simulator = start(config).await.map_err(|error| {
@@ -49,10 +52,11 @@ pub(crate) fn run(args: &Simulate, output: &Output) -> Result<Exit, Failure> {
                 "account_id": args.account,
                 "files": truth.files, "records": truth.records, "conversation_records": truth.conversation_records,
                 "conversations": truth.conversations, "messages": truth.messages, "transfers": truth.transfers,
+                "messaging_conversations": messaging_started(&simulator),
             });
             output.document(document, "simulator")?;
         } else {
-            print_instructions(args, &simulator.base_url(), &simulator.download_base_url(), &truth);
+            print_instructions(args, &simulator, &truth);
         }
         let _ = tokio::signal::ctrl_c().await;
         simulator.shutdown().await;
@@ -66,14 +70,25 @@ pub(super) fn last_full_hour_ms() -> i64 {
     made_ms - made_ms.rem_euclid(HOUR_MS)
 }
 
-fn print_instructions(args: &Simulate, api: &str, downloads: &str, truth: &chatvault::simulator::Truth) {
-    let keys = Credentials::default();
+/// Messaging conversations that have started by now; more start as time goes on.
+fn messaging_started(simulator: &Simulator) -> u64 {
+    let started = simulator.messaging().started(simulator.now_ms());
+    started.end - started.start
+}
+
+fn print_instructions(args: &Simulate, simulator: &Simulator, truth: &chatvault::simulator::Truth) {
+    let (api, downloads) = (simulator.base_url(), simulator.download_base_url());
+    let (keys, client, user) = (Credentials::default(), ClientCredentials::default(), UserCredentials::default());
     outln!(
         "simulating account {}: {} in {} ({} with revisions)",
         args.account,
         counted(truth.conversations, "conversation"),
         counted(truth.files, "file"),
         counted(truth.conversation_records, "record"),
+    );
+    outln!(
+        "and {} of messaging so far, in an account that goes on",
+        counted(messaging_started(simulator), "conversation")
     );
     outln!("make a vault for it in another terminal:");
     outln!();
@@ -83,10 +98,15 @@ fn print_instructions(args: &Simulate, api: &str, downloads: &str, truth: &chatv
     outln!("  csds = \"{api}\"");
     outln!("  data_access = \"{api}\"");
     outln!("  data_access_files = \"{downloads}\"");
+    for service in ["msgHist", "engHistDomain", "leDataReporting", "sentinel", "agentVep"] {
+        outln!("  {service} = \"{api}\"");
+    }
     outln!("  END");
     outln!("  export CHATVAULT_APP_KEY={} CHATVAULT_APP_SECRET={}", keys.app_key, keys.app_secret);
     outln!("  export CHATVAULT_ACCESS_TOKEN={}", keys.access_token);
     outln!("  export CHATVAULT_ACCESS_TOKEN_SECRET={}", keys.access_token_secret);
+    outln!("  export CHATVAULT_CLIENT_ID={} CHATVAULT_CLIENT_SECRET={}", client.client_id, client.client_secret);
+    outln!("  export CHATVAULT_USERNAME={} CHATVAULT_PASSWORD={}", user.username, user.password);
     outln!("  chatvault --vault demo-vault sync");
     outln!();
     outln!("Ctrl-C ends the simulation.");
