@@ -4,6 +4,7 @@
 //! number, so an account of any size costs the hour table only. What a reader sees is the plan cut
 //! at `now`: messages arrive, the conversation closes, and scores, surveys and the rest come later.
 
+pub(super) mod figures;
 mod plan;
 mod record;
 mod sde;
@@ -32,6 +33,8 @@ const ID_STREAM: u64 = 51;
 const PLACE_STREAM: u64 = 52;
 /// Low bits of an id that hold the number of its conversation.
 const NODE_BITS: u64 = (1 << 48) - 1;
+/// Far below what the bits of an id hold.
+const MOST_CONVERSATIONS: u64 = 1 << 40;
 /// LivePerson keeps 13 months.
 const MOST_DAYS: u32 = 396;
 const MOST_DAYS_AHEAD: u32 = 90;
@@ -80,11 +83,14 @@ impl MessagingWorld {
     /// Checks the settings and lays out the hours in which conversations start.
     ///
     /// # Errors
-    /// [`WorldError::MessagingSpan`] for a span that LivePerson does not keep.
+    /// [`WorldError`] for a span that LivePerson does not keep, or more conversations than there are ids.
     pub fn new(account: &WorldConfig, config: MessagingConfig) -> Result<Self, WorldError> {
         let MessagingConfig { days, days_ahead, .. } = config;
         if !(1..=MOST_DAYS).contains(&days) || days_ahead > MOST_DAYS_AHEAD {
             return Err(WorldError::MessagingSpan { days, days_ahead });
+        }
+        if config.conversations > MOST_CONVERSATIONS {
+            return Err(WorldError::MessagingCount(config.conversations));
         }
         let seed = account.seed ^ SALT;
         let calendar = Calendar::new(&Allocation {

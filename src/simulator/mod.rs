@@ -15,6 +15,7 @@ mod dice;
 mod history;
 pub mod messaging;
 pub mod oauth;
+mod operations;
 mod plan;
 mod request;
 mod routes;

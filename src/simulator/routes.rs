@@ -13,15 +13,16 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::answer;
 use super::calendar::FileSpec;
 use super::delivery::{FileCache, Making, file, whole};
 use super::history;
-use super::messaging::{MessagingWorld, search};
+use super::messaging::{MessagingWorld, figures, search};
 use super::oauth::{SignedRequest, Verifier, percent_decode};
-use super::request::{Asked, Refusal, Reply, parameter};
+use super::operations;
+use super::request::{Asked, Refusal, Reply, object, parameter};
 use super::script::{Appears, Fault, RequestKind, Stage};
 use super::server::{ClockCell, Counters, wall_ms};
 use super::tokens::{TokenError, Tokens};
@@ -81,6 +82,9 @@ enum Wish {
     MessagingSearch,
     MessagingById,
     HistorySearch,
+    Operations(operations::Method),
+    Agents,
+    AgentsSummary,
 }
 
 /// What a request must bring.
@@ -103,6 +107,8 @@ impl Wish {
             Self::MessagingSearch => RequestKind::MessagingSearch,
             Self::MessagingById => RequestKind::MessagingById,
             Self::HistorySearch => RequestKind::HistorySearch,
+            Self::Operations(_) => RequestKind::Operations,
+            Self::Agents | Self::AgentsSummary => RequestKind::AgentMetrics,
         }
     }
 
@@ -116,10 +122,15 @@ impl Wish {
         }
     }
 
-    fn method(&self) -> Method {
-        match self.kind() {
-            RequestKind::Domain | RequestKind::Resource | RequestKind::Listing | RequestKind::Download => Method::GET,
-            _ => Method::POST,
+    fn allows(&self, method: &Method) -> bool {
+        match self {
+            Self::Operations(figures) => method == Method::GET || figures.takes_post() && method == Method::POST,
+            _ => match self.kind() {
+                RequestKind::Domain | RequestKind::Resource | RequestKind::Listing | RequestKind::Download => {
+                    method == Method::GET
+                }
+                _ => method == Method::POST,
+            },
         }
     }
 }
@@ -143,8 +154,8 @@ pub(super) async fn answer(shared: &Shared, door: Door, request: Request) -> Res
     if let Some(response) = shared.early_fault(&faults).await {
         return response;
     }
-    if parts.method != wish.method() {
-        return shared.error(405, &format!("Only {} is allowed", wish.method()));
+    if !wish.allows(&parts.method) {
+        return shared.error(405, &format!("{} is not allowed", parts.method));
     }
     if let Err(message) = shared.check_access(wish.access(), &parts.method, &parts.uri, &parts.headers) {
         shared.counters.refused.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +175,10 @@ pub(super) async fn answer(shared: &Shared, door: Door, request: Request) -> Res
         Wish::Listing => shared.listing(query, &faults),
         Wish::File(name) => shared.download(door, &name, &faults).await,
         wish => match to_bytes(body, LONGEST_BODY).await {
-            Ok(body) => shared.post(wish, query, &parts.headers, body, faults).await,
+            Ok(body) if wish.access() == Access::Nothing => {
+                shared.token_service(&wish, query, &parts.headers, &body, &faults)
+            }
+            Ok(body) => shared.post(wish, parts.uri.path(), query, body, faults).await,
             Err(_) => shared.error(413, "The body is too long or broken"),
         },
     }
@@ -193,6 +207,11 @@ fn wish(path: &str) -> Option<(String, Wish)> {
             (account, Wish::MessagingById)
         }
         ["interaction_history", "api", "account", account, "interactions", "search"] => (account, Wish::HistorySearch),
+        ["messaging_history", "api", "account", account, "agent-view", "status" | "list"] => (account, Wish::Agents),
+        ["messaging_history", "api", "account", account, "agent-view", "summary"] => (account, Wish::AgentsSummary),
+        ["operations", "api", "account", account, ref method @ ..] => {
+            (account, Wish::Operations(operations::Method::of(method)?))
+        }
         _ => return None,
     };
     Some((account.to_owned(), wish))
@@ -267,44 +286,32 @@ impl Shared {
         verdict.map_err(|refusal| format!("Unauthorized: {refusal}"))
     }
 
-    /// Answers a request that came with a body.
-    async fn post(&self, wish: Wish, query: &str, headers: &HeaderMap, body: Bytes, faults: Vec<Fault>) -> Response {
-        let host = &self.api_host;
-        let account = &self.world.config().account_id;
-        let reply = match wish {
-            Wish::MessagingSearch | Wish::MessagingById => {
-                let asked = Asked {
-                    query: query.to_owned(),
-                    body,
-                    address: format!("http://{host}/messaging_history/api/account/{account}/conversations/"),
-                    now_ms: self.clock.now_ms(),
-                    window: self.max_result_window,
-                    faults: faults.clone(),
-                };
-                let world = Arc::clone(&self.messaging);
-                let by_id = wish == Wish::MessagingById;
-                // A search may walk through three months of conversations.
-                tokio::task::spawn_blocking(move || match by_id {
-                    true => search::by_id(&world, &asked),
-                    false => search::search(&world, &asked),
-                })
-                .await
-            }
-            Wish::HistorySearch => {
-                let asked = Asked {
-                    query: query.to_owned(),
-                    body,
-                    address: format!("http://{host}/interaction_history/api/account/{account}/interactions/search"),
-                    now_ms: self.clock.now_ms(),
-                    window: self.max_result_window,
-                    faults: faults.clone(),
-                };
-                let world = Arc::clone(&self.world);
-                tokio::task::spawn_blocking(move || history::search(&world, &asked)).await
-            }
-            wish => return self.token_service(&wish, query, headers, &body, &faults),
+    /// Answers a request that may have a body.
+    async fn post(&self, wish: Wish, path: &str, query: &str, body: Bytes, faults: Vec<Fault>) -> Response {
+        let asked = Asked {
+            query: query.to_owned(),
+            body,
+            address: format!("http://{}{path}", self.api_host),
+            now_ms: self.clock.now_ms(),
+            window: self.max_result_window,
+            faults: faults.clone(),
         };
-        match reply {
+        let (world, messaging) = (Arc::clone(&self.world), Arc::clone(&self.messaging));
+        // A search may walk through three months of conversations.
+        let searching = tokio::task::spawn_blocking(move || match wish {
+            Wish::MessagingSearch => search::search(&messaging, &asked),
+            Wish::MessagingById => search::by_id(&messaging, &asked),
+            Wish::HistorySearch => history::search(&world, &asked),
+            Wish::Agents => figures::agents(&messaging, &asked),
+            Wish::AgentsSummary => figures::agents_summary(&messaging, &asked),
+            Wish::Operations(method) => {
+                let body = if asked.body.is_empty() { Map::new() } else { object(&asked.body)? };
+                let parameters = operations::Parameters::new(&asked.query, body);
+                operations::answer(method, &world, &messaging, &parameters, asked.now_ms).map(Reply::Found)
+            }
+            _ => Err(Refusal { status: 404, message: "Not found".to_owned() }),
+        });
+        match searching.await {
             Ok(Ok(Reply::Found(found))) => json(StatusCode::OK, &found, &faults),
             Ok(Ok(Reply::NoContent)) => {
                 let mut response = Response::new(Body::empty());

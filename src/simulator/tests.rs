@@ -7,6 +7,7 @@ mod history;
 mod http;
 mod lab;
 mod messaging;
+mod operations;
 mod tokens;
 
 use super::*;

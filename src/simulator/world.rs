@@ -68,6 +68,9 @@ pub enum WorldError {
     /// The span is empty or longer than the files live.
     #[error("an account spans 1 to 720 hours, not {0}")]
     Hours(u32),
+    /// More messaging conversations than the simulation has ids for.
+    #[error("an account has at most 2^40 messaging conversations, not {0}")]
+    MessagingCount(u64),
     /// The messaging conversations span nothing or more than LivePerson keeps.
     #[error("messaging conversations span 1 to 396 days and at most 90 days ahead, not {days} and {days_ahead}")]
     MessagingSpan {

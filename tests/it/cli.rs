@@ -4,7 +4,7 @@ use crate::support::{Lab, Run, Vault, program, temp_folder, world};
 use chatvault::simulator::Script;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 
 const COMMANDS: [&str; 15] = [
     "demo",
@@ -222,4 +222,28 @@ fn a_simulated_account_can_be_written_and_imported() {
     let again = vault.json(&["import", &account.to_string_lossy()], 0);
     assert_eq!(again["import"]["imported"], 0);
     assert_eq!(again["import"]["already"], report["import"]["imported"]);
+}
+
+#[test]
+fn a_simulated_account_is_served_with_its_query_apis() {
+    let mut server = program().args(["--json", "simulate", "--port", "0", "--messaging", "300"]).spawn().unwrap();
+    let mut said = serde_json::Deserializer::from_reader(server.stdout.take().unwrap()).into_iter::<Value>();
+    let account = said.next().unwrap().unwrap();
+    let address = account["base_url"].as_str().unwrap().trim_start_matches("http://").to_owned();
+    let started = account["messaging_conversations"].as_u64().unwrap();
+    assert!((200..300).contains(&started), "{started}: some start later");
+    let form = "client_id=demo-client-id&client_secret=demo-client-secret&grant_type=client_credentials";
+    let mut connection = std::net::TcpStream::connect(&address).unwrap();
+    write!(
+        connection,
+        "POST /sentinel/api/v2/account/40112233/app/token HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"access_token\""), "{answer}");
 }

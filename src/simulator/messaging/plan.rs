@@ -202,6 +202,14 @@ impl Plan {
         self.assignments.iter().rfind(|held| held.from_ms <= now_ms)
     }
 
+    /// Since when nobody is assigned at an instant; none while somebody is, or before the start.
+    pub(super) fn waits_since(&self, at_ms: i64) -> Option<i64> {
+        match self.latest_assignment(at_ms) {
+            None => (self.start_ms <= at_ms).then_some(self.start_ms),
+            Some(held) => held.until_ms.filter(|&until_ms| until_ms <= at_ms),
+        }
+    }
+
     /// The score that is known at an instant: running until the final one is made.
     pub(super) fn mcs_at(&self, now_ms: i64) -> Option<u32> {
         if self.afterwards.mcs_ms <= now_ms {

@@ -9,12 +9,12 @@ mod after;
 use serde_json::{Map, Value, json};
 
 use super::plan::{Assignment, Plan, REASONS, Turn};
-use super::talk::{Content, Role, Talk, nickname, role};
+use super::talk::{Content, Role, Talk, agent_id, full_name, login_name, nickname, role};
 use super::truth::{dialog_id, message_id};
 use super::{MessagingWorld, sde};
 use crate::simulator::answer::local;
 use crate::simulator::dice::mix;
-use crate::simulator::plan::{PAGES, SKILLS, Speaker, agent_number};
+use crate::simulator::plan::{PAGES, SKILLS, Speaker};
 
 /// Content types of the answer when none are named.
 const DEFAULTS: [&str; 14] = [
@@ -123,10 +123,6 @@ impl Encoder<'_> {
         if self.plan.quirks >> bit & 3 == 0 { json!(id.to_string()) } else { json!(id) }
     }
 
-    fn agent_id(&self, speaker: Speaker) -> String {
-        (2_200_000_000 + agent_number(speaker)).to_string()
-    }
-
     fn consumer_id(&self) -> String {
         // The digits of another stream, so that it does not look like the conversation's.
         let number = mix(self.world.seed, PERSON_STREAM, self.plan.index);
@@ -157,7 +153,7 @@ impl Encoder<'_> {
         let facts = json!({
             "duration": closed_ms.unwrap_or(now_ms) - plan.start_ms,
             "conversationId": self.id, "brandId": self.world.account,
-            "latestAgentId": agent.map_or_else(|| "-1".to_owned(), |agent| self.agent_id(agent)),
+            "latestAgentId": agent.map_or_else(|| "-1".to_owned(), agent_id),
             "latestAgentNickname": agent.map_or("undefined", nickname),
             "latestAgentFullName": agent.map_or_else(|| "undefined".to_owned(), full_name),
             "latestAgentLoginName": agent.map_or_else(|| "undefined".to_owned(), login_name),
@@ -246,7 +242,7 @@ impl Encoder<'_> {
             "type": content.type_name(), "messageData": message_data(content, self.view.by_id),
             "messageId": message_id(&self.id, turn.in_survey, turn.seq),
             "seq": self.mood(6, turn.seq as i64), "dialogId": dialog_id(&self.id, turn.in_survey),
-            "participantId": if role == Role::Consumer { self.consumer_id() } else { self.agent_id(turn.speaker) },
+            "participantId": if role == Role::Consumer { self.consumer_id() } else { agent_id(turn.speaker) },
             "source": self.plan.channel.0, "device": "undefined",
             "audience": if role == Role::Note { "AGENTS_AND_MANAGERS" } else { "ALL" },
             "sentBy": if role == Role::Consumer { "Consumer" } else { "Agent" },
@@ -282,7 +278,7 @@ impl Encoder<'_> {
             let mut agent = json!({
                 "agentFullName": full_name(held.speaker), "agentNickname": nickname(held.speaker),
                 "agentLoginName": login_name(held.speaker), "agentDeleted": false,
-                "agentId": self.agent_id(held.speaker), "userType": kind, "userTypeName": kind_name, "role": "AGENT",
+                "agentId": agent_id(held.speaker), "userType": kind, "userTypeName": kind_name, "role": "AGENT",
                 "agentGroupName": "Unassigned", "agentGroupId": -1, "permission": "ASSIGNED_AGENT", "dialogId": self.id,
             });
             with_time(&mut agent, "time", Some(at_ms));
@@ -308,12 +304,12 @@ impl Encoder<'_> {
         let moved = moved.map(|moved| {
             let (from, to) = (moved.from_skill.map(|skill| SKILLS[skill]), SKILLS[moved.to_skill]);
             let mut transfer = json!({
-                "assignedAgentId": moved.to.map_or_else(|| "null".to_owned(), |agent| self.agent_id(agent)),
+                "assignedAgentId": moved.to.map_or_else(|| "null".to_owned(), agent_id),
                 "targetSkillId": self.mood(8, to.0), "targetSkillName": to.1, "reason": REASONS[moved.reason],
-                "by": self.agent_id(moved.from),
+                "by": agent_id(moved.from),
                 "sourceSkillId": self.mood(8, from.map_or(-1, |(number, _)| number)),
                 "sourceSkillName": from.map_or("Unassigned", |(_, name)| name),
-                "sourceAgentId": self.agent_id(moved.from), "sourceAgentFullName": full_name(moved.from),
+                "sourceAgentId": agent_id(moved.from), "sourceAgentFullName": full_name(moved.from),
                 "sourceAgentLoginName": login_name(moved.from), "sourceAgentNickname": nickname(moved.from),
                 "dialogId": self.id,
             });
@@ -333,7 +329,7 @@ impl Encoder<'_> {
         let spoke = |held: &&Assignment| held.first_message_ms.is_some_and(|at_ms| at_ms <= self.view.now_ms);
         let interactions = self.plan.assignments.iter().filter(spoke).enumerate().map(|(place, held)| {
             let mut interaction = json!({
-                "assignedAgentId": self.agent_id(held.speaker), "interactiveSequence": place + 1, "dialogId": self.id,
+                "assignedAgentId": agent_id(held.speaker), "interactiveSequence": place + 1, "dialogId": self.id,
                 format!("{prefix}FullName"): full_name(held.speaker),
                 format!("{prefix}LoginName"): login_name(held.speaker),
                 format!("{prefix}Nickname"): nickname(held.speaker),
@@ -429,12 +425,4 @@ fn message_data(content: &Content, by_id: bool) -> Value {
             "formId": id.to_string(), "formName": name, "invitationId": format!("inv-{id}"), "submissionId": format!("sub-{id}"),
         }}),
     }
-}
-
-fn full_name(speaker: Speaker) -> String {
-    format!("{} Example", nickname(speaker))
-}
-
-fn login_name(speaker: Speaker) -> String {
-    format!("{}@example.org", nickname(speaker).to_lowercase().replace(' ', "."))
 }

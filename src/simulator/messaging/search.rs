@@ -98,8 +98,7 @@ pub(in crate::simulator) fn search(world: &MessagingWorld, asked: &Asked) -> Res
     }
     let (count, indexes) = matches.finish();
     let records = indexes.into_iter().map(|index| record::of(world, &world.plan(index), &view)).collect();
-    let address = format!("{}search", asked.address);
-    Ok(reply(asked, count, records, link("self", &address, page.limit, u64::from(page.offset))))
+    Ok(reply(asked, count, records, link("self", &asked.address, page.limit, u64::from(page.offset))))
 }
 
 /// `POST …/conversations/conversation/search`.
@@ -125,8 +124,7 @@ pub(in crate::simulator) fn by_id(world: &MessagingWorld, asked: &Asked) -> Resu
         indexes.retain(|index| !index.is_multiple_of(SHARDS));
     }
     let records: Vec<Value> = indexes.iter().map(|&index| record::of(world, &world.plan(index), &view)).collect();
-    let address = format!("{}conversation/search", asked.address);
-    Ok(reply(asked, indexes.len() as u64, records, link("self", &address, 50, 0)))
+    Ok(reply(asked, indexes.len() as u64, records, link("self", &asked.address, 50, 0)))
 }
 
 fn reply(asked: &Asked, count: u64, records: Vec<Value>, own: Value) -> Reply {

@@ -3,7 +3,7 @@
 use super::plan::{Kind, Plan, Turn};
 use super::{MASK, MessagingWorld};
 use crate::simulator::dice::mix;
-use crate::simulator::plan::{BOTS, Speaker, agent_name};
+use crate::simulator::plan::{BOTS, Speaker, agent_name, agent_number};
 use crate::simulator::text::Writer;
 use crate::simulator::vocab::Part;
 
@@ -159,6 +159,21 @@ pub(super) fn nickname(speaker: Speaker) -> &'static str {
         Speaker::Bot(bot) => BOTS[bot as usize % BOTS.len()],
         Speaker::System | Speaker::Visitor => "LP System",
     }
+}
+
+/// Full name of the same.
+pub(super) fn full_name(speaker: Speaker) -> String {
+    format!("{} Example", nickname(speaker))
+}
+
+/// Login name of the same.
+pub(super) fn login_name(speaker: Speaker) -> String {
+    format!("{}@example.org", nickname(speaker).to_lowercase().replace(' ', "."))
+}
+
+/// Number of the same; not the one that the chats have.
+pub(super) fn agent_id(speaker: Speaker) -> String {
+    (2_200_000_000 + agent_number(speaker)).to_string()
 }
 
 fn line(writer: &mut Writer, part: Part, agent: &str) -> String {

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Encoder, full_name, sde, with_time};
+use super::{Encoder, sde, with_time};
 use crate::simulator::messaging::Role;
 use crate::simulator::messaging::plan::{Survey, Turn};
-use crate::simulator::messaging::talk::{nickname, role};
+use crate::simulator::messaging::talk::{agent_id, full_name, nickname, role};
 use crate::simulator::messaging::truth::{dialog_id, message_id};
 use crate::simulator::plan::SKILLS;
 use crate::simulator::vocab::TOPICS;
@@ -42,7 +42,7 @@ impl Encoder<'_> {
                 let sender = (status == "SENT") == by_consumer;
                 let mut entry = json!({
                     "messageId": message_id(&self.id, turn.in_survey, turn.seq), "seq": turn.seq,
-                    "participantId": if sender { self.consumer_id() } else { self.agent_id(turn.speaker) },
+                    "participantId": if sender { self.consumer_id() } else { agent_id(turn.speaker) },
                     "participantType": if sender { "Consumer" } else { "Agent" },
                     "messageDeliveryStatus": status, "dialogId": dialog_id(&self.id, turn.in_survey),
                 });
@@ -100,9 +100,9 @@ impl Encoder<'_> {
             return json!({ "coBrowseSessionsList": [] });
         };
         let mut session = json!({
-            "sessionId": format!("{}:{}__0a1b", self.world.account, self.agent_id(held.speaker)),
+            "sessionId": format!("{}:{}__0a1b", self.world.account, agent_id(held.speaker)),
             "endReason": "AGENT", "duration": until_ms - from_ms, "type": "inApp",
-            "capabilities": ["AGENT_APP_CONTROL"], "agentId": self.agent_id(held.speaker), "interactive": true,
+            "capabilities": ["AGENT_APP_CONTROL"], "agentId": agent_id(held.speaker), "interactive": true,
         });
         with_time(&mut session, "startTime", Some(from_ms));
         with_time(&mut session, "endTime", Some(until_ms));
@@ -178,7 +178,7 @@ impl Encoder<'_> {
         let mut survey = Map::new();
         if let Some(held) = plan.latest_assignment(self.view.now_ms) {
             for whose in ["assignedAgent", "performedByAgent"] {
-                survey.insert(format!("{whose}Id"), json!(self.agent_id(held.speaker)));
+                survey.insert(format!("{whose}Id"), json!(agent_id(held.speaker)));
                 survey.insert(format!("{whose}NickName"), json!(nickname(held.speaker)));
                 survey.insert(format!("{whose}Name"), json!(full_name(held.speaker)));
             }
