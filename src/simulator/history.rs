@@ -27,6 +27,9 @@ const FILTERS: [&str; 4] = ["start", "engagementId", "ended", "interactive"];
 const SORTS: [&str; 8] = ["start", "end", "duration", "visitor", "engagementId", "interactive", "agentId", "skillId"];
 const SHARDS: u64 = 3;
 const SIDE_STREAM: u64 = 81;
+const CUT_STREAM: u64 = 82;
+/// Chats that a list search cuts (`isPartial`), per thousand.
+const CUT_PERMILLE: u64 = 20;
 /// Sets the words of surveys apart from those of the transcript.
 const ASIDE: u64 = 1 << 60;
 
@@ -43,6 +46,8 @@ pub struct TruthEngagement {
     pub enriched: bool,
     /// Texts of all lines.
     pub lines: Vec<String>,
+    /// True when a search by time cuts the lines; by id all come.
+    pub cut: bool,
     /// Texts of the answers to all surveys.
     pub answers: Vec<String>,
     /// `customerId` among the attributes, once they are there.
@@ -60,6 +65,7 @@ impl World {
             start_ms: chat.plan.connect_ms,
             end_ms: chat.plan.end_ms,
             enriched: chat.enriched,
+            cut: chat.cut,
             lines: chat.lines.into_iter().map(|(_, text)| text).collect(),
             answers,
             customer_id: chat.enriched.then(|| customer_id(self, index)),
@@ -104,7 +110,7 @@ pub(super) fn search(world: &World, asked: &Asked) -> Result<Reply, Refusal> {
     }
     let (count, indexes) = found.finish();
     let chats = indexes.into_iter().filter_map(|index| Chat::find(world, index, asked.now_ms));
-    let records: Vec<Value> = chats.map(|chat| chat.record()).collect();
+    let records: Vec<Value> = chats.map(|chat| chat.record(wanted.is_some())).collect();
     let mut answer = json!({ "_metadata": metadata(asked, page, count) });
     if !asked.has(&Fault::WithoutRecords) {
         answer["interactionHistoryRecords"] = Value::Array(records);
@@ -209,6 +215,7 @@ struct Chat<'a> {
     lines: Vec<(Planned, String)>,
     writer: Writer,
     enriched: bool,
+    cut: bool,
     /// Survey, question and answer.
     answers: Vec<(&'static str, &'static str, String)>,
 }
@@ -224,7 +231,9 @@ impl<'a> Chat<'a> {
             lines.push((*message, String::from_utf8_lossy(&text).into_owned()));
         }
         let enriched = plan.end_ms + ENRICHED_AFTER_MS <= now_ms;
-        let mut chat = Self { world, plan, lines, writer, enriched, answers: Vec::new() };
+        let chance = mix(world.config().seed, CUT_STREAM, index) % 1000;
+        let cut = lines.len() > 3 && chance < CUT_PERMILLE;
+        let mut chat = Self { world, plan, lines, writer, enriched, cut, answers: Vec::new() };
         chat.answers = chat.surveys();
         Some(chat)
     }
@@ -260,16 +269,22 @@ impl<'a> Chat<'a> {
         answers
     }
 
-    fn record(&self) -> Value {
+    /// The record; a cut one has its second half only when it was asked for by its id.
+    fn record(&self, by_id: bool) -> Value {
         let plan = &self.plan;
-        let info = self.info();
-        let scored =
-            self.lines.iter().enumerate().filter_map(|(place, (line, _))| line.score.map(|score| (place, score)));
+        let partial = self.cut && !by_id;
+        let shown = if partial { self.lines.len().div_ceil(2) } else { self.lines.len() };
+        let mut info = self.info();
+        info["isPartial"] = json!(partial);
+        let scored = self.lines[..shown]
+            .iter()
+            .enumerate()
+            .filter_map(|(place, (line, _))| line.score.map(|score| (place, score)));
         let scores: Vec<Value> = scored
             .map(|(place, score)| json!({ "lineSeq": place.to_string(), "lineRawScore": -1, "mcs": score }))
             .collect();
         let lines: Vec<Value> =
-            self.lines.iter().enumerate().map(|(place, (line, text))| self.line(place, line, text)).collect();
+            self.lines[..shown].iter().enumerate().map(|(place, (line, text))| self.line(place, line, text)).collect();
         let campaign = plan.campaign.map(|(campaign, engagement)| {
             json!({
                 "campaignEngagementId": (880_013_000 + u64::from(engagement)).to_string(),
@@ -324,7 +339,7 @@ impl<'a> Chat<'a> {
             "engagementSet": 0, "engagementSequence": 0, "agentGroupId": -1, "agentGroupName": "NA",
             "alertedMCS": if score.is_some() { 0 } else { -1 }, "chatMCS": score,
             "chatStartUrl": format!("https://shop.example.org/{path}"), "chatStartPage": title,
-            "isPartial": false, "ended": true, "chatDataEnriched": self.enriched,
+            "ended": true, "chatDataEnriched": self.enriched,
         });
         let times = [("startTime", plan.connect_ms), ("endTime", plan.end_ms), ("chatRequestedTime", plan.start_ms)];
         if let (Value::Object(info), Value::Object(rest)) = (&mut info, rest) {

@@ -18,8 +18,6 @@ const LONGEST_MS: i64 = 92 * 86_400_000;
 const DAY_MS: i64 = 86_400_000;
 /// Waits kept for percentiles, per skill and interval.
 const SAMPLE: usize = 4_096;
-/// Slots of an agent in Agent Metrics.
-const SLOTS: i64 = 5;
 const MOST_AGENTS: u32 = 2_500;
 const AGENT_FILTERS: [&str; 3] = ["skillIds", "agentIds", "status"];
 
@@ -279,12 +277,14 @@ pub(in crate::simulator) fn agents(world: &MessagingWorld, asked: &Asked) -> Res
 pub(in crate::simulator) fn agents_summary(world: &MessagingWorld, asked: &Asked) -> Result<Reply, Refusal> {
     object(&asked.body)?;
     let loads = loads(world, asked.now_ms);
-    let percent = || loads.values().map(|(open, _)| open * 100 / SLOTS);
+    let percent = || loads.values().map(|(open, _)| open * 100 / slots(*open));
+    let configured = || loads.values().map(|(open, _)| slots(*open));
     let open: i64 = loads.values().map(|(open, _)| open).sum();
     Ok(Reply::Found(json!({ "accountID": world.account, "summaryResults": {
         "openAssignedConversations": open, "weightedAvgLoad": mean(percent().sum(), loads.len() as i64),
         "minLoad": percent().min().unwrap_or(0), "maxLoad": percent().max().unwrap_or(0),
-        "minConfiguredMaxSlots": SLOTS, "maxConfiguredMaxSlots": SLOTS, "numAwayAgents": 0, "numBackSoonAgents": 0,
+        "minConfiguredMaxSlots": configured().min().unwrap_or(0),
+        "maxConfiguredMaxSlots": configured().max().unwrap_or(0), "numAwayAgents": 0, "numBackSoonAgents": 0,
         "numOnlineAgents": loads.len(),
     }})))
 }
@@ -304,6 +304,11 @@ fn loads(world: &MessagingWorld, now_ms: i64) -> BTreeMap<u32, (i64, usize)> {
     loads
 }
 
+/// Slots of an agent, some more than are in use: the account has no figure of its own.
+fn slots(open: i64) -> i64 {
+    open + open / 4 + 1
+}
+
 fn agent_record(agent: u32, open: i64, skill: usize, now_ms: i64) -> Value {
     let speaker = Speaker::Agent(agent);
     let since_ms = now_ms - 900_000;
@@ -313,8 +318,8 @@ fn agent_record(agent: u32, open: i64, skill: usize, now_ms: i64) -> Value {
         "agentName": full_name(speaker), "agentNickname": nickname(speaker), "agentLoginName": login_name(speaker),
         "agentSkills": [{ "skillId": SKILLS[skill].0.to_string(), "skillName": SKILLS[skill].1 }],
         "agentGroupId": -1, "agentGroupName": "Main Group", "currentStatus": "ONLINE",
-        "currentStatusDuration": now_ms - since_ms, "load": open * 100 / SLOTS, "ringingSlots": 0,
-        "configuredMaxSlots": SLOTS, "busySlots": open, "openAssignedConversations": open, "intenseConversations": 0,
+        "currentStatusDuration": now_ms - since_ms, "load": open * 100 / slots(open), "ringingSlots": 0,
+        "configuredMaxSlots": slots(open), "busySlots": open, "openAssignedConversations": open, "intenseConversations": 0,
         "agentPresence": "true", "currentConnectionState": "CONNECTED",
     })
 }

@@ -111,7 +111,7 @@ async fn the_wire_by_id_says_what_the_truth_says() {
     let lab = lab(Vec::new()).await;
     let truths: BTreeMap<String, TruthMessaging> = truth(&lab).into_iter().map(|one| (one.id.clone(), one)).collect();
     let ids: Vec<String> = truths.keys().cloned().collect();
-    let content = ["messageRecords", "sdes", "unAuthSdes", "transfers", "summary", "dialogs"];
+    let content = ["messageRecords", "messageStatuses", "sdes", "unAuthSdes", "transfers", "summary", "dialogs"];
     let mut seen = 0;
     for hundred in ids.chunks(100) {
         let found = by_ids(&lab, "&v=2", hundred, &content).await;
@@ -136,6 +136,12 @@ async fn the_wire_by_id_says_what_the_truth_says() {
                 assert_eq!(message["timeL"], turn.at_ms);
                 assert_eq!(message["audience"] == "AGENTS_AND_MANAGERS", turn.role == Role::Note);
                 assert_eq!(message["sentBy"] == "Consumer", turn.role == Role::Consumer);
+            }
+            for status in record["messageStatuses"].as_array().unwrap() {
+                let message = messages.iter().find(|message| message["messageId"] == status["messageId"]).unwrap();
+                let by_sender = status["messageDeliveryStatus"] == "SENT";
+                assert_eq!(status["participantId"] == message["participantId"], by_sender);
+                assert!(status["timeL"].as_i64() >= message["timeL"].as_i64());
             }
             let transfers = record["transfers"].as_array().unwrap();
             let reasons: Vec<_> = transfers.iter().map(|moved| moved["reason"].as_str().unwrap()).collect();

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Encoder, sde, with_time};
 use crate::simulator::messaging::Role;
-use crate::simulator::messaging::plan::{Survey, Turn};
+use crate::simulator::messaging::plan::{Assignment, Survey, Turn};
 use crate::simulator::messaging::talk::{agent_id, full_name, nickname, role};
 use crate::simulator::messaging::truth::{dialog_id, message_id};
 use crate::simulator::plan::SKILLS;
@@ -35,22 +35,35 @@ impl Encoder<'_> {
         let mut statuses = Vec::new();
         for turn in self.turns() {
             let by_consumer = role(turn) == Role::Consumer;
-            for (delay_ms, status) in [(0, "SENT"), (READ_AFTER_MS, "READ")] {
-                if turn.at_ms + delay_ms > self.view.now_ms {
-                    continue;
-                }
-                let sender = (status == "SENT") == by_consumer;
-                let mut entry = json!({
-                    "messageId": message_id(&self.id, turn.in_survey, turn.seq), "seq": turn.seq,
-                    "participantId": if sender { self.consumer_id() } else { agent_id(turn.speaker) },
-                    "participantType": if sender { "Consumer" } else { "Agent" },
-                    "messageDeliveryStatus": status, "dialogId": dialog_id(&self.id, turn.in_survey),
-                });
-                with_time(&mut entry, "time", Some(turn.at_ms + delay_ms));
-                statuses.push(entry);
+            let sender = if by_consumer { self.consumer_id() } else { agent_id(turn.speaker) };
+            self.status(turn, "SENT", turn.at_ms, by_consumer, sender, &mut statuses);
+            let read_ms = turn.at_ms + READ_AFTER_MS;
+            if !by_consumer {
+                self.status(turn, "READ", read_ms, true, self.consumer_id(), &mut statuses);
+            } else if let Some(reader) = self.reader(turn) {
+                let read_ms = read_ms.max(reader.from_ms);
+                self.status(turn, "READ", read_ms, false, agent_id(reader.speaker), &mut statuses);
             }
         }
         Value::Array(statuses)
+    }
+
+    /// Who reads what the consumer wrote: whoever is assigned then, or next.
+    fn reader(&self, turn: &Turn) -> Option<&Assignment> {
+        self.plan.assignments.iter().find(|held| held.until_ms.is_none_or(|until_ms| turn.at_ms < until_ms))
+    }
+
+    fn status(&self, turn: &Turn, status: &str, at_ms: i64, consumer: bool, who: String, statuses: &mut Vec<Value>) {
+        if at_ms > self.view.now_ms {
+            return;
+        }
+        let mut entry = json!({
+            "messageId": message_id(&self.id, turn.in_survey, turn.seq), "seq": turn.seq, "participantId": who,
+            "participantType": if consumer { "Consumer" } else { "Agent" }, "messageDeliveryStatus": status,
+            "dialogId": dialog_id(&self.id, turn.in_survey),
+        });
+        with_time(&mut entry, "time", Some(at_ms));
+        statuses.push(entry);
     }
 
     pub(super) fn surveys(&self) -> Value {
