@@ -92,7 +92,11 @@ pub(super) fn search(world: &World, asked: &Asked) -> Result<Reply, Refusal> {
     let interactive_only = body.get("interactive") == Some(&Value::Bool(true));
     let mut late = asked.has(&Fault::NotYet);
     let mut found = Found { page, sort, count: 0, keys: Vec::new() };
-    for index in world.closing(start.from_ms, start.to_ms.saturating_add(LONGEST_CHAT_MS)) {
+    let candidates = match wanted {
+        Some(id) => world.index_of_chat(id).map_or(0..0, |index| index..index + 1),
+        None => world.closing(start.from_ms, start.to_ms.saturating_add(LONGEST_CHAT_MS)),
+    };
+    for index in candidates {
         let Some(plan) = visible(world, index, asked.now_ms) else {
             continue;
         };

@@ -11,6 +11,9 @@ use super::vocab::{LANGUAGE_SHARES, Part, Stock};
 const PLAN_STREAM: u64 = 31;
 const EXTRA_STREAM: u64 = 32;
 const ID_STREAM: u64 = 33;
+/// Digits of an id behind the account: each conversation has one number out of a step of its own.
+const FIRST_DIGITS: u64 = 4_000_000_000;
+const ID_STEP: u64 = 13;
 
 /// Skills of the account in order of load: number and name.
 pub const SKILLS: [(i64, &str); 12] = [
@@ -366,7 +369,12 @@ fn score(dice: &mut Dice) -> u32 {
 fn digits(setting: Setting<'_>, index: u64) -> Option<u64> {
     let hash = mix(setting.seed, ID_STREAM, index);
     let id_less = (hash >> 32) % 1_000_000 < u64::from(setting.id_less_per_million);
-    (!id_less).then(|| 4_000_000_000 + index * 13 + hash % 13)
+    (!id_less).then(|| FIRST_DIGITS + index * ID_STEP + hash % ID_STEP)
+}
+
+/// The conversation that may have these digits in its id; whether it does is for the caller to check.
+pub(super) fn index_of_digits(digits: u64) -> Option<u64> {
+    digits.checked_sub(FIRST_DIGITS).map(|place| place / ID_STEP)
 }
 
 /// True when the records of conversation `index` carry an id.

@@ -183,7 +183,7 @@ impl TimeRange {
 
 /// Rounds down to ten minutes.
 pub(super) fn floor(instant_ms: i64) -> i64 {
-    instant_ms - instant_ms.rem_euclid(BUCKET_MS)
+    instant_ms.saturating_sub(instant_ms.rem_euclid(BUCKET_MS))
 }
 
 /// Calendar months after an instant; none where the calendar ends.
@@ -230,6 +230,7 @@ mod tests {
         assert!(range(r#"{"start":{"from":5,"to":4}}"#, 3).is_err());
         assert!(range(r#"{"start":{"from":-9223372036854775808,"to":9223372036854775807}}"#, 3).is_err());
         assert_eq!(range("{}", 3).unwrap(), None);
+        assert_eq!(floor(i64::MIN), i64::MIN);
         let open = range(r#"{"start":{"from":1899999900000,"to":-1}}"#, 3).unwrap().unwrap();
         assert!(open.holds(1_900_000_000_000));
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use thiserror::Error;
 
 use super::calendar::{Allocation, Calendar, FileSpec, FormMix, HOUR_MS};
-use super::plan::{Plan, Planned, SKILLS, Setting, Speaker, Style, agent_name, agent_number, has_id};
+use super::plan::{Plan, Planned, SKILLS, Setting, Speaker, Style, agent_name, agent_number, has_id, index_of_digits};
 use super::text::{Writer, push_number};
 
 /// Most hours an account may span (the retention of 30 days).
@@ -289,6 +289,13 @@ impl World {
         };
         let last = hours.next_back().unwrap_or(first);
         self.calendar.conversations_in(first).start..self.calendar.conversations_in(last).end
+    }
+
+    /// The number of the conversation with this id.
+    pub(super) fn index_of_chat(&self, id: &str) -> Option<u64> {
+        let digits: u64 = id.strip_prefix(self.config.account_id.as_str())?.parse().ok()?;
+        let index = index_of_digits(digits).filter(|&index| index < self.config.conversations)?;
+        (self.plan(index, false).digits == Some(digits)).then_some(index)
     }
 
     /// Conversations told again in this file.
