@@ -6,7 +6,7 @@ use super::output::{Output, bytes, counted};
 use super::{runtime, shell_path};
 use chatvault::simulator::{
     BodyOptions, ClientCredentials, Clock, Credentials, HOUR_MS, MessagingConfig, Script, Simulator, SimulatorConfig,
-    UserCredentials, WorldConfig, start, write_corpus,
+    SimulatorError, UserCredentials, WorldConfig, start, write_corpus,
 };
 use serde_json::json;
 
@@ -41,9 +41,10 @@ pub(crate) fn run(args: &Simulate, output: &Output) -> Result<Exit, Failure> {
     let config = SimulatorConfig { world, messaging, port: args.port, script, clock: Clock::Wall, ..usual };
     let runtime = runtime()?;
     runtime.block_on(async {
-        let simulator = start(config).await.map_err(|error| {
-            let failure = Failure::new(Exit::Failed, error.to_string());
-            failure.hint("choose another port with --port, or --port 0 for any free one")
+        let simulator = start(config).await.map_err(|error| match error {
+            SimulatorError::World(_) => Failure::usage(error.to_string()),
+            SimulatorError::Listen { .. } => Failure::new(Exit::Failed, error.to_string())
+                .hint("choose another port with --port, or --port 0 for any free one"),
         })?;
         let truth = simulator.world().truth();
         if output.for_machines() {

@@ -225,6 +225,13 @@ fn a_simulated_account_can_be_written_and_imported() {
 }
 
 #[test]
+fn an_impossible_simulated_account_is_wrong_usage() {
+    let many = program().args(["simulate", "--port", "0", "--messaging", "99999999999999999"]).output().unwrap();
+    let many = Run::of(many).exits(2);
+    assert!(many.stderr.contains("2^40") && !many.stderr.contains("--port"), "{}", many.stderr);
+}
+
+#[test]
 fn a_simulated_account_is_served_with_its_query_apis() {
     let mut server = program().args(["--json", "simulate", "--port", "0", "--messaging", "300"]).spawn().unwrap();
     let mut said = serde_json::Deserializer::from_reader(server.stdout.take().unwrap()).into_iter::<Value>();
