@@ -6,7 +6,7 @@
 //! * Never: looks inside a record, talks to a network, overwrites or deletes what it published.
 //! * Start reading at: `Archive::publish` in `ingest.rs`, then `FORMAT.md`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 pub mod anchor;
+pub mod answers;
 pub mod chain;
 pub mod check;
 pub mod coverage;
@@ -53,6 +54,7 @@ mod verify_tests;
 mod windows_tests;
 
 pub use anchor::{Head, HeadCheck};
+pub use answers::{AnswerSegment, ApiAnswer};
 pub use chain::{ChainReport, Event, EventKind};
 pub use check::CheckLimits;
 pub use coverage::{EntryState, LedgerEntry, Listing, ListingKind};
@@ -233,6 +235,15 @@ impl Archive {
             return Err(ArchiveError::UnsafeName { name: stray.name.clone(), reason });
         }
         self.writer()?.add_listing(self.by(), stream, asked, &Seen::of_files(files), refused)
+    }
+
+    /// Records that an API was asked for everything that it has in `asked`, and told of `ids` (conversations, figures). What it
+    /// means to be in the window is the stream's own affair. Such ids are no files: none of them can be missing.
+    ///
+    /// # Errors
+    /// As [`Archive::record_listing`].
+    pub fn record_followed(&self, stream: &str, asked: Window, ids: &BTreeSet<String>) -> Result<(), ArchiveError> {
+        self.writer()?.add_listing(self.by(), stream, asked, &Seen::Ids(ids), 0)
     }
 
     /// Appends an event to the audit chain.
