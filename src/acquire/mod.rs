@@ -4,21 +4,26 @@
 //! Never: interprets conversations, prints a secret, asks a host that the host rule refuses, changes a published file.
 //! Start reading at: [`sync`], then `listing.rs` and `download.rs`; `source.rs` is the seam for further APIs.
 
+mod apis;
 mod auth;
 mod data_access;
 mod domain;
 mod download;
 mod engine;
 mod error;
+mod follow;
+mod history;
 mod host;
 mod http;
 mod listing;
+mod passes;
 mod plan;
 mod rate_limit;
 mod report;
 mod retry;
 mod settings;
 mod source;
+mod token;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -31,14 +36,16 @@ pub use auth::{OAuth1Keys, Secret};
 pub use data_access::{DataAccess, DataType, RETENTION};
 pub use domain::DomainCheck;
 pub use error::{AcquireError, Problem, ProblemKind};
+pub use history::HistoryApi;
 pub use host::{HostRefusal, HostRule};
 pub use plan::{ListingPlan, WorkList, wanted, work_list};
 pub use report::{
     AcquireEvent, AcquireReport, Cancel, CancelHandle, PlanReport, PlannedFile, ProgressSink, StreamPlan, StreamReport,
 };
 pub use retry::RetryPolicy;
-pub use settings::{AcquireSettings, Endpoints, StreamChoice, StreamMode};
+pub use settings::{AcquireSettings, Endpoints, HistoryChoice, StreamChoice, StreamMode};
 pub use source::{Answer, AnswerProblem, ApiRequest, Reading, RefusedEntry, Source};
+pub use token::{ClientCredentials, LoginCredentials};
 
 use engine::{Engine, Stop, blocking};
 use http::Http;
@@ -89,7 +96,11 @@ pub async fn sync(
     let already = streams.values().map(|report| report.already).sum();
     engine.tell(AcquireEvent::Planned { fetch: count(fetch.len()), already, estimated_bytes });
 
-    download_all(&engine, settings, &archive, fetch, &published, &mut streams).await;
+    let (followed, ()) = tokio::join!(
+        apis::follow_all(&engine, settings, &domain, &archive, &published),
+        download_all(&engine, settings, &archive, fetch, &published, &mut streams),
+    );
+    streams.extend(followed);
 
     let mut report = AcquireReport {
         streams,

@@ -201,6 +201,11 @@ impl Archive {
         self.inner.lock.is_some()
     }
 
+    /// The present time of this archive's clock, epoch milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.inner.clock.now_ms()
+    }
+
     /// Records what a listing call came to: a listing, its names, and an event, in one transaction.
     /// Where the windows of the names are known, [`Archive::record_listed`] keeps them too.
     ///
