@@ -11,9 +11,11 @@
 mod crash_tests;
 mod importing;
 mod indexing;
+mod watching;
 
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
 pub use indexing::{FileProblems, IndexReport, RunOptions, StreamCounts};
+pub use watching::{Paces, Round, watch};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};
 use crate::archive::{Archive, ArchiveError, ArchivedFile};

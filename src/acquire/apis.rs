@@ -1,5 +1,8 @@
 //! Which query APIs a run follows, where each is, and what it is authorised with.
 
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio::sync::mpsc;
 use url::Url;
 
@@ -10,6 +13,7 @@ use super::domain::DomainCheck;
 use super::engine::{Engine, Stop};
 use super::error::{Problem, ProblemKind};
 use super::follow::Follow;
+use super::http::Http;
 use super::passes::Schedule;
 use super::report::StreamReport;
 use super::settings::{AcquireSettings, HistoryChoice, StreamMode};
@@ -57,7 +61,8 @@ async fn follow_one(
     choice: HistoryChoice,
 ) -> StreamReport {
     let api = choice.api;
-    let prepared = base_of(api.service(), settings, domain).and_then(|base| Ok((base, authorizer(settings, domain)?)));
+    let prepared = base_of(api.service(), settings, domain)
+        .and_then(|base| Ok((base, settings.sessions.authorizer(settings, domain)?)));
     let (base, authorizer) = match prepared {
         Ok(prepared) => prepared,
         Err(reason) => {
@@ -79,7 +84,6 @@ async fn follow_one(
         schedule: Schedule { api, start: settings.start, now_ms: settings.clock.now_ms() },
     };
     let mut report = follow.run(published).await;
-    authorizer.close(&engine.http).await;
     let is_refused = |problem: &Problem| {
         matches!(problem.kind, ProblemKind::Forbidden | ProblemKind::Gone | ProblemKind::Unauthorized)
     };
@@ -104,17 +108,41 @@ fn base_of(service: &str, settings: &AcquireSettings, domain: &DomainCheck) -> R
     }
 }
 
-/// An API key first: it never expires. Then client credentials, then a login.
-fn authorizer(settings: &AcquireSettings, domain: &DomainCheck) -> Result<Authorizer, String> {
-    if settings.keys.missing().is_empty() {
-        return Ok(Authorizer::keys());
+/// The session of a run, or of all rounds of a watch: a token that was asked for once serves until it ends.
+#[derive(Clone, Default)]
+pub struct Sessions(Arc<Mutex<Option<Arc<Authorizer>>>>);
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sessions")
     }
-    let account = &settings.account_id;
-    if let Some(credentials) = &settings.client {
-        return Ok(Authorizer::client(credentials.clone(), &base_of("sentinel", settings, domain)?, account));
+}
+
+impl Sessions {
+    /// An API key first: it never expires. Then client credentials, then a login.
+    fn authorizer(&self, settings: &AcquireSettings, domain: &DomainCheck) -> Result<Arc<Authorizer>, String> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref() {
+            return Ok(Arc::clone(known));
+        }
+        let account = &settings.account_id;
+        let fresh = if settings.keys.missing().is_empty() {
+            Authorizer::keys()
+        } else if let Some(credentials) = &settings.client {
+            Authorizer::client(credentials.clone(), &base_of("sentinel", settings, domain)?, account)
+        } else if let Some(credentials) = &settings.login {
+            Authorizer::login(credentials.clone(), &base_of("agentVep", settings, domain)?, account)
+        } else {
+            return Err(format!("these are not set: {}", OAuth1Keys::VARIABLES.join(", ")));
+        };
+        Ok(Arc::clone(known.insert(Arc::new(fresh))))
     }
-    if let Some(credentials) = &settings.login {
-        return Ok(Authorizer::login(credentials.clone(), &base_of("agentVep", settings, domain)?, account));
+
+    /// Ends a login; a token without one ends by itself.
+    pub(super) async fn close(&self, http: &Http) {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(known) = known {
+            known.close(http).await;
+        }
     }
-    Err(format!("these are not set: {}", OAuth1Keys::VARIABLES.join(", ")))
 }

@@ -26,18 +26,21 @@ mod source;
 mod token;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
 use crate::archive::{Archive, ArchivedFile, CoverageRules, ListedFile, Published, Window, WindowCounts};
 
+pub use apis::Sessions;
 pub use auth::{OAuth1Keys, Secret};
 pub use data_access::{DataAccess, DataType, RETENTION};
 pub use domain::DomainCheck;
 pub use error::{AcquireError, Problem, ProblemKind};
 pub use history::HistoryApi;
 pub use host::{HostRefusal, HostRule};
+pub use passes::followed_until;
 pub use plan::{ListingPlan, WorkList, wanted, work_list};
 pub use report::{
     AcquireEvent, AcquireReport, Cancel, CancelHandle, PlanReport, PlannedFile, ProgressSink, StreamPlan, StreamReport,
@@ -102,6 +105,9 @@ pub async fn sync(
     );
     streams.extend(followed);
 
+    if !settings.keep_sessions {
+        settings.sessions.close(&engine.http).await;
+    }
     let mut report = AcquireReport {
         streams,
         interrupted: engine.is_interrupted(),
@@ -112,6 +118,13 @@ pub async fn sync(
     };
     report.stopped = engine.take_stop().map(|stop| stop.into_error(settings, &engine.http, &report.domain));
     Ok(report)
+}
+
+/// Ends what runs with [`AcquireSettings::keep_sessions`] have left open. Its failure harms nobody.
+pub async fn end_sessions(settings: &AcquireSettings) {
+    if let Ok(engine) = begin(settings, Arc::new(|_| {}), Cancel::never()) {
+        settings.sessions.close(&engine.http).await;
+    }
 }
 
 /// What [`sync`] would do. Makes the listing calls and changes nothing, neither here nor there.

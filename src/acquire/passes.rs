@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::archive::{Listing, ListingKind, Window};
+use crate::archive::{Archive, ArchiveError, Listing, ListingKind, Window};
 
 use super::history::{HistoryApi, STEP_MS};
 
@@ -118,7 +118,7 @@ impl Schedule {
     }
 
     pub(super) fn backfill(self) -> String {
-        self.named("backfill")
+        self.named(BACKFILL)
     }
 
     fn named(self, pass: &str) -> String {
@@ -131,6 +131,8 @@ impl Schedule {
 const LOOKS: [(&str, i64, i64); 3] =
     [("after-3h", 3 * HOUR_MS, HOUR_MS), ("after-27h", 27 * HOUR_MS, 6 * HOUR_MS), ("after-15d", 15 * DAY_MS, DAY_MS)];
 
+/// What there was before following began.
+const BACKFILL: &str = "backfill";
 /// The daily look at conversations that began more than three months ago.
 const LONG_OPEN: &str = "long-open";
 /// Chats are listed when they have ended; most take less than this.
@@ -151,6 +153,19 @@ fn cursor(listings: &[Listing]) -> Option<i64> {
         }
     }
     Some(reached)
+}
+
+/// Up to when a history API has been followed without a hole, epoch milliseconds: everything that it told of changes until
+/// then is archived. `None` before the first run.
+///
+/// # Errors
+/// Ledger errors.
+pub fn followed_until(archive: &Archive, api: HistoryApi) -> Result<Option<i64>, ArchiveError> {
+    let main = match api {
+        HistoryApi::Messaging => api.stream().to_owned(),
+        HistoryApi::Engagement => format!("{}/{BACKFILL}", api.stream()),
+    };
+    Ok(cursor(&archive.listings_in(&main)?))
 }
 
 /// Two parts that meet on a step of ten minutes; `None` for what is one step or less.

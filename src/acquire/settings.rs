@@ -10,9 +10,10 @@ use url::Url;
 
 use crate::archive::Clock;
 
+use super::apis::Sessions;
 use super::auth::OAuth1Keys;
 use super::data_access::{DataAccess, DataType, RETENTION};
-use super::domain::DEFAULT_BASE;
+use super::domain::{DEFAULT_BASE, DomainCheck};
 use super::error::AcquireError;
 use super::history::HistoryApi;
 use super::host::{HostRule, is_loopback};
@@ -81,6 +82,10 @@ pub struct AcquireSettings {
     pub client: Option<ClientCredentials>,
     /// A user's login, the last resort.
     pub login: Option<LoginCredentials>,
+    /// Tokens that several runs share. A run ends its session itself unless `keep_sessions` is set.
+    pub sessions: Sessions,
+    /// For a caller that runs again soon, and calls [`end_sessions`](super::end_sessions) at last.
+    pub keep_sessions: bool,
     /// The history APIs to follow; default: none.
     pub histories: Vec<HistoryChoice>,
     /// What to acquire; default: `data-access/engagement`, on.
@@ -138,6 +143,8 @@ impl AcquireSettings {
             keys,
             client: None,
             login: None,
+            sessions: Sessions::default(),
+            keep_sessions: false,
             histories: Vec::new(),
             streams: vec![StreamChoice { data_type: DataType::Engagement, mode: StreamMode::On }],
             start: RETENTION,
@@ -149,6 +156,21 @@ impl AcquireSettings {
             retry: RetryPolicy::default(),
             clock: Clock::System,
         })
+    }
+
+    /// Takes over what the Domain API said, so that a further run need not ask it again.
+    pub fn remember(&mut self, domain: &DomainCheck) {
+        let DomainCheck::Services(services) = domain else { return };
+        // What is remembered counts as configured, so only LivePerson's own hosts may be.
+        let Ok(rule) = HostRule::new([]) else { return };
+        for (service, host) in services {
+            if let Ok(base) = Url::parse(&format!("https://{host}"))
+                && rule.check(&base).is_ok()
+            {
+                self.services.entry(service.clone()).or_insert(base);
+            }
+        }
+        self.domain_api = None;
     }
 
     /// Names the first setting that cannot work; gives the host rule that follows from the endpoints.

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Plan,
     /// Everything new from LivePerson into the archive, then into the index
     Sync(Sync),
+    /// Sync for ever, each stream at its own pace: new SDEs are searchable within a minute
+    Watch(Watch),
     /// Add files or folders already on disk
     Import(Import),
     /// Show which hours are missing, damaged or about to be deleted; reads the ledger only
@@ -104,6 +106,19 @@ pub(crate) struct Demo {
     /// Seed of the simulated account
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Watch {
+    /// Show how fresh each stream is, from the ledger, and end
+    #[arg(long)]
+    pub(crate) status: bool,
+    /// Ask every stream this often, instead of at its own pace (messaging 30s, chats 5m, files 15m)
+    #[arg(long, value_name = "DURATION", conflicts_with = "status")]
+    pub(crate) every: Option<String>,
+    /// Write metrics in Prometheus text format to this file after each round
+    #[arg(long, value_name = "FILE", conflicts_with = "status")]
+    pub(crate) metrics: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

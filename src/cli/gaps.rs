@@ -7,7 +7,7 @@ use super::args::Gaps;
 use super::exit::{Exit, Failure};
 use super::output::{Output, Style, counted, json_time, number, readable_duration};
 use super::{open, settings, sync};
-use chatvault::acquire::{DataType, RETENTION};
+use chatvault::acquire::{DataType, HistoryApi, RETENTION, followed_until};
 use chatvault::archive::{Archive, Clock, CoverageRules, WindowCounts, WindowCoverage, WindowState};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -65,6 +65,16 @@ fn read(archive: &Archive, settings: &settings::Settings, now_ms: i64) -> Result
     let mut ledger = Ledger { windows: Vec::new(), remarks: Vec::new(), judged: 0 };
     let rules = CoverageRules { now_ms, start: settings.start, seal_after: settings.seal_after, retention: RETENTION };
     for (stream, mode) in settings.wanted_streams() {
+        if let Some(api) = HistoryApi::of_stream(stream) {
+            let remark = match followed_until(archive, api)? {
+                Some(until_ms) => {
+                    format!("{stream}: it has no hours; followed up to {} without a hole", short_time(until_ms))
+                }
+                None => format!("{stream}: never asked yet; nothing is known about what LivePerson has"),
+            };
+            ledger.remarks.push(remark);
+            continue;
+        }
         let coverage = archive.coverage_of(stream, &rules)?;
         if DataType::of_stream(stream).is_none() {
             // `sync` refuses it where it is "on"; what nobody fetches has no ledger.

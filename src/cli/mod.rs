@@ -29,6 +29,7 @@ mod simulate;
 mod stats;
 mod sync;
 mod verify;
+mod watch;
 
 use args::{Cli, Command};
 use chatvault::archive::{Archive, Clock, RealDisk};
@@ -74,6 +75,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Init(args) => init::run(&args, output),
         Command::Plan => plan::run(&vault()?, output),
         Command::Sync(args) => sync::run(&args, &vault()?, output),
+        Command::Watch(args) => watch::run(&args, &vault()?, output),
         Command::Import(args) => import::run(&args, &vault()?, output),
         Command::Gaps(args) => gaps::run(&args, &vault()?, output),
         Command::Index(args) => index::run(&args, &vault()?, output),

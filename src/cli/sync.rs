@@ -10,6 +10,7 @@ use chatvault::archive::Archive;
 use chatvault::pipeline::{self, RunOptions, SyncReport};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 pub(crate) fn run(args: &Sync, vault: &Path, output: &Output) -> Result<Exit, Failure> {
@@ -48,13 +49,12 @@ pub(super) fn run_with(
 ) -> Result<SyncReport, Failure> {
     let (handle, cancel) = Cancel::pair();
     let interrupt = runtime.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.cancel();
-        }
+        let terminated = AtomicBool::new(false);
+        interrupted(&terminated).await;
+        handle.cancel();
         // A second Ctrl-C does not wait.
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(Exit::Interrupted as i32);
-        }
+        interrupted(&terminated).await;
+        std::process::exit(Exit::Interrupted as i32);
     });
     let progress = Progress::new(output, "sync");
     let watcher = |step| progress.step(step);
@@ -62,6 +62,23 @@ pub(super) fn run_with(
     progress.done();
     interrupt.abort();
     Ok(report?)
+}
+
+/// Returns when the user (Ctrl-C) or a supervisor (SIGTERM, which sets `terminated`) wants the process to end.
+pub(super) async fn interrupted(terminated: &AtomicBool) {
+    #[cfg(unix)]
+    if let Ok(mut asked) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = asked.recv() => terminated.store(true, Ordering::Relaxed),
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _ = terminated;
+    if tokio::signal::ctrl_c().await.is_err() {
+        // No handler could be installed: the system's own way of ending a process is left.
+        std::future::pending::<()>().await;
+    }
 }
 
 fn exit_of(report: SyncReport, output: &Output) -> Exit {
@@ -126,7 +143,7 @@ pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Res
     Ok(())
 }
 
-fn to_json(report: &SyncReport, elapsed_s: f64) -> Value {
+pub(super) fn to_json(report: &SyncReport, elapsed_s: f64) -> Value {
     let mut streams = serde_json::Map::new();
     for (name, stream) in &report.acquired.streams {
         let mut value = serde_json::to_value(stream).unwrap_or_default();

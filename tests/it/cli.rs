@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "demo",
     "init",
     "plan",
     "sync",
+    "watch",
     "import",
     "gaps",
     "index",
