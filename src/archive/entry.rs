@@ -132,7 +132,8 @@ pub struct Arrival {
 /// What decoding found in a file, or in all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Contents {
-    /// Records, whether they could be read or not.
+    /// Records, whether they could be read or not. 0 beside problems: the file could not be read to its end, and will be
+    /// tried again.
     pub records: u64,
     /// Records that became conversations.
     pub conversations: u64,

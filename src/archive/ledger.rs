@@ -227,6 +227,13 @@ impl Ledger {
         self.files("WHERE sequence > ?1 ORDER BY sequence", params![sequence])
     }
 
+    /// Files whose contents are not known because they could not be read.
+    pub(crate) fn unread_files(&self) -> Result<Vec<ArchivedFile>, ArchiveError> {
+        let unread = "WHERE sequence IN (SELECT sequence FROM contents WHERE records = 0 AND problems > 0) \
+                      ORDER BY sequence";
+        self.files(unread, params![])
+    }
+
     pub(crate) fn file_by_sha256(&self, sha256: &Sha256Hex) -> Result<Option<ArchivedFile>, ArchiveError> {
         let found = self.files("WHERE sha256 = ?1 ORDER BY sequence LIMIT 1", params![sha256.to_string()])?;
         Ok(found.into_iter().next())

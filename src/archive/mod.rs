@@ -290,6 +290,11 @@ impl Archive {
         self.ledger().files_after(sequence)
     }
 
+    /// Files of which nothing is known but problems: they could not be read when they were last tried.
+    pub fn unread_files(&self) -> Result<Vec<ArchivedFile>, ArchiveError> {
+        self.ledger().unread_files()
+    }
+
     /// The sequence of the last file; 0 in an empty vault.
     pub fn last_sequence(&self) -> Result<u64, ArchiveError> {
         self.ledger().last_sequence()

@@ -41,7 +41,7 @@ pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, decoder: &mut Decoder<'_, 
     }
     decoder.report.json_bytes += text.offset();
     if let Some(error) = text.damage.take() {
-        decoder.note(ProblemKind::DamagedContainer, text.offset(), error.to_string());
+        decoder.note(ProblemKind::of_read(&error), text.offset(), error.to_string());
     }
 }
 

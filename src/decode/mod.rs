@@ -168,10 +168,10 @@ impl<'d, 's> Decoder<'d, 's> {
         }
         let outcome = container::for_each_zip_entry(file, &mut |entry| match entry {
             Ok(entry) => self.stream(entry),
-            Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
+            Err(error) => self.note(ProblemKind::of_read(&error), 0, error.to_string()),
         });
         if let Err(error) = outcome {
-            self.note(ProblemKind::DamagedContainer, 0, error.to_string());
+            self.note(ProblemKind::of_read(&error), 0, error.to_string());
         }
     }
 
@@ -187,7 +187,7 @@ impl<'d, 's> Decoder<'d, 's> {
                 }
                 Container::Gzip | Container::Plain => envelope::read(opened.bytes, self),
             },
-            Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
+            Err(error) => self.note(ProblemKind::of_read(&error), 0, error.to_string()),
         }
     }
 

@@ -41,6 +41,11 @@ impl ProblemKind {
         matches!(self, Unreadable | DamagedContainer | BrokenRecord | CutShort | TooLarge | Encrypted)
     }
 
+    /// What a failing read means: the disk's own error says nothing about the bytes, any other is damage in them.
+    pub(super) fn of_read(error: &std::io::Error) -> ProblemKind {
+        if error.raw_os_error().is_some() { ProblemKind::Unreadable } else { ProblemKind::DamagedContainer }
+    }
+
     /// Stable name, as in JSON.
     pub fn name(self) -> &'static str {
         use ProblemKind::*;

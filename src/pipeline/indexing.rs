@@ -95,6 +95,8 @@ pub(super) struct IndexRun<'r> {
     /// Sequences indexed since the last commit or beyond its checkpoint.
     done: HashSet<u64>,
     uncommitted: bool,
+    /// Files that could not be read before were tried again.
+    retried: bool,
     report: IndexReport,
 }
 
@@ -119,12 +121,17 @@ impl<'r> IndexRun<'r> {
 
     pub(super) fn with_writer(archive: &'r Archive, writer: Writer, options: RunOptions, watcher: Watcher<'r>) -> Self {
         let (done, report) = (HashSet::new(), IndexReport::default());
-        IndexRun { archive, writer, options, watcher, done, uncommitted: false, report }
+        IndexRun { archive, writer, options, watcher, done, uncommitted: false, retried: false, report }
     }
 
     /// Indexes every published file that is not in yet, and commits.
     pub(super) fn catch_up(&mut self) -> Result<(), RunError> {
         let mut missing = self.archive.files_after(self.writer.sequence())?;
+        if !std::mem::replace(&mut self.retried, true) {
+            // A disk that failed for a moment must not cost a file for ever.
+            let known = self.writer.sequence();
+            missing.extend(self.archive.unread_files()?.into_iter().filter(|file| file.sequence <= known));
+        }
         missing.retain(|file| !self.done.contains(&file.sequence));
         if missing.is_empty() && !self.uncommitted {
             return Ok(());
@@ -181,9 +188,13 @@ impl<'r> IndexRun<'r> {
             .iter()
             .any(|kind| report.problems.counts.contains_key(kind));
         let known = if is_damaged { self.archive.contents_of(file.sequence)? } else { None };
+        let contents = match report.problems.counts.contains_key(&ProblemKind::Unreadable) {
+            true => Contents { records: 0, ..contents },
+            false => contents,
+        };
         let contents = known
             .filter(|known| known.conversations >= contents.conversations)
-            .map_or(contents, |known| Contents { problems: contents.problems, ..known });
+            .map_or(contents, |known| Contents { conversations: known.conversations, ..contents });
         // Before the commit: a count without documents shows as "index behind", documents without a count as nothing.
         self.archive.record_contents(file.sequence, &contents)?;
         self.done.insert(file.sequence);
