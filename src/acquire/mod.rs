@@ -205,7 +205,7 @@ async fn find(
 
         let held = {
             let stream = source.stream().to_owned();
-            blocking(archive, move |archive| archive.names_in(&stream)).await.map_err(Stop::Archive)?
+            blocking(archive, move |archive| archive.names_held(&stream)).await.map_err(Stop::Archive)?
         };
         found.push(Found {
             name: source.stream().to_owned(),
@@ -266,6 +266,12 @@ async fn download_all(
                         let _ = engine.unless_ended(published.send(row)).await;
                     }
                     Published::Already(_) => report.already += 1,
+                    // The index knows its row already; what it made of it is looked at by the repair.
+                    Published::Restored(_) => {
+                        report.downloaded += 1;
+                        report.bytes += bytes;
+                        report.restored += 1;
+                    }
                 }
             }
             Err(given_up) => {

@@ -230,7 +230,7 @@ fn anchors_truly(row: &rusqlite::Row<'_>, tree: &Tree, seq: u64) -> rusqlite::Re
     Ok(claimed.is_none_or(|(covered, root)| covered + 1 == seq && tree.root() == Some(root)))
 }
 
-fn event_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Event> {
+pub(crate) fn event_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
         seq: row.get(0)?,
         time_ms: row.get(1)?,

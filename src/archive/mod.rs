@@ -26,8 +26,12 @@ pub mod ingest;
 pub mod layout;
 mod ledger;
 mod lock;
+pub mod mend;
+pub mod naming;
 mod place;
 pub mod proof;
+pub mod rebuild;
+mod salvage;
 mod schema;
 pub mod tree;
 pub mod verify;
@@ -264,6 +268,15 @@ impl Archive {
         self.ledger().names_in(stream)
     }
 
+    /// As [`Archive::names_in`], without those whose latest version is known to be gone from the disk or damaged there.
+    pub fn names_held(&self, stream: &str) -> Result<HashMap<String, ArchivedFile>, ArchiveError> {
+        let mut held = self.names_in(stream)?;
+        for entry in self.entries_in(stream)?.iter().filter(|entry| entry.state != EntryState::Fetched) {
+            held.remove(&entry.name);
+        }
+        Ok(held)
+    }
+
     /// Files committed after `sequence`, ascending; 0 gives all.
     pub fn files_after(&self, sequence: u64) -> Result<Vec<ArchivedFile>, ArchiveError> {
         self.ledger().files_after(sequence)
@@ -347,6 +360,7 @@ fn database_in(root: &Path, disk: &dyn Disk) -> Result<PathBuf, ArchiveError> {
     let database = root.join(layout::DATABASE);
     match disk.metadata(&database) {
         Ok(Some(_)) => Ok(database),
+        Ok(None) if rebuild::has_files(root, disk) => Err(ArchiveError::LedgerLost { path: root.to_path_buf() }),
         Ok(None) => Err(ArchiveError::NotAVault { path: root.to_path_buf() }),
         Err(source) if source.kind() == std::io::ErrorKind::NotADirectory => {
             Err(ArchiveError::NotAVault { path: root.to_path_buf() })

@@ -25,7 +25,7 @@ pub(super) fn clock() -> Clock {
 
 pub(super) fn arrival() -> Arrival {
     let provenance = Provenance { origin: "https://x.liveperson.net/f".into(), ..Provenance::default() };
-    Arrival { window: Some(WINDOW), expected_bytes: None, provenance }
+    Arrival { window: Some(WINDOW), provenance, ..Arrival::default() }
 }
 
 pub(super) fn publish(archive: &Archive, name: &str, body: &[u8]) -> Result<Published, ArchiveError> {

@@ -290,7 +290,7 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Row>> {
 }
 
 /// Paths of rows that do not agree with the event that published them, and of publishing events without a row.
-fn altered_rows(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+pub(super) fn altered_rows(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut altered = Vec::new();
     let mut statement = connection.prepare(
         "SELECT f.sequence, f.stream, f.name, f.version, f.path, f.window_start_ms, f.window_end_ms, f.sha256, \
@@ -334,7 +334,7 @@ fn altered_rows(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(altered)
 }
 
-fn ledger_path(root: &Path, place: &Path) -> String {
+pub(super) fn ledger_path(root: &Path, place: &Path) -> String {
     let inside = place.strip_prefix(root).unwrap_or(place);
     let parts: Vec<_> = inside.components().map(|part| part.as_os_str().to_string_lossy()).collect();
     parts.join("/")
