@@ -49,6 +49,8 @@ pub enum EventKind {
     Erased,
     /// The head of the chain was written down elsewhere.
     Anchored,
+    /// Hours that cannot be had any more were accepted as lost.
+    Acknowledged,
 }
 
 impl EventKind {
@@ -70,6 +72,7 @@ impl EventKind {
             EventKind::Released => "released",
             EventKind::Erased => "erased",
             EventKind::Anchored => "anchored",
+            EventKind::Acknowledged => "acknowledged",
         }
     }
 }
@@ -164,6 +167,15 @@ pub(crate) fn events_after(connection: &Connection, seq: u64, limit: u64) -> rus
         "SELECT seq, time_ms, actor, kind, payload, prev_hash, hash FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
     let rows = statement.query_map(params![seq, limit], event_row)?;
+    rows.collect()
+}
+
+/// Every event of a kind, ascending. Reads the whole chain's kinds, but only the payloads of those it finds.
+pub(crate) fn events_of_kind(connection: &Connection, kind: EventKind) -> rusqlite::Result<Vec<Event>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, time_ms, actor, kind, payload, prev_hash, hash FROM events WHERE kind = ?1 ORDER BY seq",
+    )?;
+    let rows = statement.query_map([kind.as_str()], event_row)?;
     rows.collect()
 }
 

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+mod acceptance;
 pub mod anchor;
 pub mod chain;
 pub mod check;
@@ -56,6 +57,7 @@ mod verify_tests;
 #[allow(clippy::unwrap_used)]
 mod windows_tests;
 
+pub use acceptance::{Acceptance, AcceptedWindow};
 pub use anchor::{Head, HeadCheck};
 pub use chain::{ChainReport, Event, EventKind};
 pub use check::CheckLimits;
@@ -66,7 +68,9 @@ pub use entry::{
 };
 pub use error::ArchiveError;
 pub use ingest::Draft;
+pub use mend::Stray;
 pub use proof::{Proof, ProvenRecord, Refusal};
+pub use rebuild::{LedgerState, RebuildReport};
 pub use schema::{APPLICATION_ID, FORMAT, SCHEMA};
 pub use verify::{DamagedFile, FilesReport, MissingFile, Part, VerifyReport};
 pub use windows::{Coverage, CoverageRules, WindowCounts, WindowCoverage, WindowState};
@@ -311,7 +315,10 @@ impl Archive {
     pub fn coverage_of(&self, stream: &str, rules: &CoverageRules) -> Result<Coverage, ArchiveError> {
         // Listings first: a listing of another process that comes in between must not vouch for names not read.
         let listings = self.listings_in(stream)?;
-        Ok(Coverage::of(&listings, &self.entries_in(stream)?, rules))
+        let entries = self.entries_in(stream)?;
+        let mut coverage = Coverage::of(&listings, &entries, rules);
+        coverage.accept(self.acceptances_in(stream)?, &entries);
+        Ok(coverage)
     }
 
     /// Up to `limit` events after `seq`, ascending.

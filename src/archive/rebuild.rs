@@ -177,8 +177,8 @@ impl Archive {
             copy_database(old, &copy)?;
         }
         let draft = root.join(TEMP).join("vault.db.new");
-        let mut report = RebuildReport::default();
-        report.copied_whole = old.is_some() && salvage::copy_whole(&copy, &draft)?;
+        let copied_whole = old.is_some() && salvage::copy_whole(&copy, &draft)?;
+        let mut report = RebuildReport { copied_whole, ..RebuildReport::default() };
         if !report.copied_whole {
             let salvaged = if old.is_some() { Salvaged::read(&copy) } else { Salvaged::default() };
             if let Some(other) = salvaged.account_id.as_deref().filter(|other| *other != account_id) {
@@ -270,7 +270,7 @@ fn set_old_aside(root: &Path, disk: &dyn Disk, clock: &Clock) -> Result<Vec<Stri
     let prefix = loop {
         let prefix = quarantine.join(format!("{time}-{number}-{DATABASE}"));
         let mut taken = false;
-        for ending in ["", "-wal", "-shm"] {
+        for ending in ["", "-wal", "-shm", "-journal"] {
             taken |= is_there(&schema::beside(&prefix, ending)).map_err(failed)?;
         }
         if !taken {
@@ -280,7 +280,7 @@ fn set_old_aside(root: &Path, disk: &dyn Disk, clock: &Clock) -> Result<Vec<Stri
     };
     let mut moved = Vec::new();
     // A log must never meet the new database: SQLite would take it for its own.
-    for ending in ["", "-wal", "-shm"] {
+    for ending in ["", "-wal", "-shm", "-journal"] {
         let (from, to) = (schema::beside(&database, ending), schema::beside(&prefix, ending));
         if is_there(&from).map_err(failed)? {
             disk.rename_new(&from, &to).map_err(failed)?;

@@ -219,7 +219,10 @@ mod tests {
     fn hour(hour: i64, state: WindowState, unfetched: u64) -> (String, WindowCoverage) {
         let window = Window { start_ms: hour * HOUR_MS, end_ms: (hour + 1) * HOUR_MS };
         let expires_ms = Some(window.end_ms + 720 * HOUR_MS);
-        ("s".into(), WindowCoverage { window: Some(window), state, names: unfetched, unfetched, expires_ms })
+        (
+            "s".into(),
+            WindowCoverage { window: Some(window), state, names: unfetched, unfetched, expires_ms, accepted: None },
+        )
     }
 
     #[test]
