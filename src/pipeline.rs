@@ -4,10 +4,11 @@
 //! * Gives: files in the archive, conversations in the index, and a report of both.
 //! * Promises: the archive comes first; an index that failed or fell behind is brought up from the archive next time.
 //! * Never: indexes a byte that is not published, or keeps more in memory than its bounded queues.
-//! * Start reading at: [`sync`], [`import`], [`bring_up`].
+//! * Start reading at: [`sync`], [`import`], [`bring_up`], [`repair::repair`].
 
 mod importing;
 mod indexing;
+pub mod repair;
 
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
 pub use indexing::{FileProblems, IndexReport, RunOptions, StreamCounts};

@@ -34,7 +34,7 @@ pub use domain::DomainCheck;
 pub use error::{AcquireError, Problem, ProblemKind};
 pub use host::{HostRefusal, HostRule};
 pub use plan::{ListingPlan, WorkList, wanted, work_list};
-pub use refetch::{LostFile, refetch};
+pub use refetch::{LostFile, expires_ms, refetch};
 pub use report::{
     AcquireEvent, AcquireReport, Cancel, CancelHandle, PlanReport, PlannedFile, ProgressSink, StreamPlan, StreamReport,
 };

@@ -30,14 +30,14 @@ impl LostFile {
     /// The file, if LivePerson may still have it: it belongs to an API that we can ask, and is not past its retention.
     pub fn of(file: &ArchivedFile, now_ms: i64) -> Option<LostFile> {
         let window = file.window?;
-        let retention_ms = i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX);
         DataType::of_stream(&file.stream)?;
-        (window.end_ms.saturating_add(retention_ms) > now_ms).then(|| LostFile {
-            stream: file.stream.clone(),
-            name: file.name.clone(),
-            window,
-        })
+        (expires_ms(window) > now_ms).then(|| LostFile { stream: file.stream.clone(), name: file.name.clone(), window })
     }
+}
+
+/// When LivePerson deletes a file of this window at the earliest, epoch milliseconds.
+pub fn expires_ms(window: Window) -> i64 {
+    window.end_ms.saturating_add(i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Fetches `lost` again, as far as LivePerson still lists them. Names that the ledger does not hold for lost (see

@@ -153,6 +153,15 @@ impl Archive {
         Ok(matches!(published, Published::Already(_) | Published::Restored(_)))
     }
 
+    /// The latest version of a file's name.
+    ///
+    /// # Errors
+    /// Ledger errors.
+    pub fn latest_version(&self, file: &ArchivedFile) -> Result<u32, ArchiveError> {
+        let versions = self.ledger().versions(&file.stream, &file.name)?;
+        Ok(versions.last().map_or(file.version, |last| last.version))
+    }
+
     /// What a path that [`Archive::verify`] found unlisted is. Only reads.
     ///
     /// # Errors

@@ -149,6 +149,14 @@ impl Archive {
         Ok(VerifyReport { files, chain })
     }
 
+    /// Walks the chain alone.
+    ///
+    /// # Errors
+    /// What keeps the ledger from being read.
+    pub fn verify_chain(&self) -> Result<ChainReport, ArchiveError> {
+        Ledger::open_reader(&self.inner.root.join(DATABASE))?.read(chain::walk)
+    }
+
     fn read_files(&self, rows: &[Row], part: Part, progress: &dyn Fn(u64), threads: usize) -> FilesReport {
         let of = part.of.max(1);
         let chosen: Vec<&Row> = rows.iter().filter(|row| row.sequence % of == part.part % of).collect();
