@@ -153,6 +153,14 @@ impl Archive {
         Ok(matches!(published, Published::Already(_) | Published::Restored(_)))
     }
 
+    /// Whether the bytes at a row's path are those of the row. Reads them.
+    ///
+    /// # Errors
+    /// What keeps the place from being looked at.
+    pub fn is_whole(&self, file: &ArchivedFile) -> Result<bool, ArchiveError> {
+        self.is_intact(file, true)
+    }
+
     /// The latest version of a file's name.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::exit::{Exit, Failure, of_acquire};
 use super::output::{Output, bytes, counted, number};
 use super::progress::Progress;
 use super::{import, open_for_writing, runtime, settings};
-use chatvault::acquire::{AcquireSettings, Cancel};
+use chatvault::acquire::{AcquireSettings, Cancel, CancelHandle};
 use chatvault::archive::Archive;
 use chatvault::pipeline::{self, RunOptions, SyncReport};
 use serde_json::{Value, json};
@@ -47,7 +47,18 @@ pub(super) fn run_with(
     output: &Output,
 ) -> Result<SyncReport, Failure> {
     let (handle, cancel) = Cancel::pair();
-    let interrupt = runtime.spawn(async move {
+    let interrupt = interrupt(runtime, handle);
+    let progress = Progress::new(output, "sync");
+    let watcher = |step| progress.step(step);
+    let report = pipeline::sync(runtime, settings, archive, RunOptions::default(), progress.sink(), &watcher, cancel);
+    progress.done();
+    interrupt.abort();
+    Ok(report?)
+}
+
+/// Ends a run on Ctrl-C, and the program on the second one.
+pub(super) fn interrupt(runtime: &tokio::runtime::Runtime, handle: CancelHandle) -> tokio::task::JoinHandle<()> {
+    runtime.spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             handle.cancel();
         }
@@ -55,13 +66,7 @@ pub(super) fn run_with(
         if tokio::signal::ctrl_c().await.is_ok() {
             std::process::exit(Exit::Interrupted as i32);
         }
-    });
-    let progress = Progress::new(output, "sync");
-    let watcher = |step| progress.step(step);
-    let report = pipeline::sync(runtime, settings, archive, RunOptions::default(), progress.sink(), &watcher, cancel);
-    progress.done();
-    interrupt.abort();
-    Ok(report?)
+    })
 }
 
 fn exit_of(report: SyncReport, output: &Output) -> Exit {

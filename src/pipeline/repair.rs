@@ -226,9 +226,8 @@ pub fn repair(
             }
         }
     }
-    let healed_unread = before.mendings.iter().filter_map(|mending| mending.file.as_deref());
-    let healed_unread = any_unread(archive, healed_unread)?;
-    if let Err(failure) = mend_index(archive, fresh_index || healed_unread, options, watcher) {
+    let anew = fresh_index || index_is_doubtful(archive, &before)?;
+    if let Err(failure) = mend_index(archive, anew, options, watcher) {
         index_failure = Some(failure);
     }
     let mut after = diagnose(archive, false, now_ms, &|_| ())?;
@@ -382,12 +381,19 @@ fn fetch(archive: &Archive, lost: &[LostFile], asking: Asking<'_>) -> Result<Acq
     runtime.block_on(acquire::refetch(settings, archive.clone(), lost, progress, published, cancel))
 }
 
-/// Whether one of the files was not read whole when it was indexed: then the index lacks what is back now.
-fn any_unread<'f>(archive: &Archive, mut files: impl Iterator<Item = &'f str>) -> Result<bool, ArchiveError> {
-    files.try_fold(false, |any, path| {
-        let Some(file) = archive.file_by_path(path)? else { return Ok(any) };
-        Ok(any || archive.contents_of(file.sequence)?.is_some_and(|contents| contents.problems > 0))
-    })
+/// Whether the index may hold something else of a healed file than its bytes say: a file that was gone or broken when it was
+/// indexed left records out, and one that was damaged may have been indexed so.
+fn index_is_doubtful(archive: &Archive, before: &Diagnosis) -> Result<bool, ArchiveError> {
+    for mending in &before.mendings {
+        let is_lost = matches!(mending.trouble, Trouble::Damaged | Trouble::Missing);
+        let (true, Some(path)) = (is_lost, &mending.file) else { continue };
+        let Some(file) = archive.file_by_path(path)? else { continue };
+        let was_unread = archive.contents_of(file.sequence)?.is_some_and(|contents| contents.problems > 0);
+        if (was_unread || mending.trouble == Trouble::Damaged) && archive.is_whole(&file)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn mend_index(archive: &Archive, anew: bool, options: RunOptions, watcher: Watcher<'_>) -> Result<(), RunError> {
