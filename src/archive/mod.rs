@@ -46,6 +46,9 @@ mod crash_tests;
 mod faulty;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod mend_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod proof_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

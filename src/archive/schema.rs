@@ -92,6 +92,8 @@ pub(crate) fn open_to_salvage(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // Without this SQLite reads nothing of a file that is shorter than its first page says.
+    connection.pragma_update(None, "writable_schema", true)?;
     Ok(connection)
 }
 

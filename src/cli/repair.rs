@@ -138,7 +138,9 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
         print_rebuilt(report);
     }
     let now_ms = Clock::System.now_ms();
-    let report = run_with(&archive, acquire.as_ref(), rebuilt.is_some(), now_ms, output)?;
+    // A copied ledger has the numbers of the old one; only a rebuilt one counts its files anew.
+    let fresh_index = rebuilt.as_ref().is_some_and(|report| !report.copied_whole);
+    let report = run_with(&archive, acquire.as_ref(), fresh_index, now_ms, output)?;
     drop(archive);
     let affected = Affected::of(vault, &report.before.report);
     if output.for_machines() {
@@ -154,6 +156,11 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
         output.document(document, "repair")?;
     } else {
         print_findings(&report.before, &affected, now_ms, output);
+        for mending in new_findings(&report) {
+            let file = mending.file.as_deref().map(|file| format!(" {file}")).unwrap_or_default();
+            let name = kind(mending.trouble).name().replace('_', " ").to_uppercase();
+            outln!("  {name}{} came to light by the repair; run it again", printable(&file));
+        }
         if wrote_settings {
             outln!("  SETTINGS vault.toml was missing; a new one was written for account {account}: check its region");
         }
@@ -212,6 +219,14 @@ fn exit_of(report: RepairReport, output: &Output) -> Result<Exit, Failure> {
         return Ok(failure.exit);
     }
     Ok(Exit::NotVerified)
+}
+
+/// What is wrong now and was not seen at first.
+fn new_findings(report: &RepairReport) -> impl Iterator<Item = &Mending> {
+    let was_known = |mending: &Mending| {
+        report.before.mendings.iter().any(|known| known.trouble == mending.trouble && known.file == mending.file)
+    };
+    report.after.mendings.iter().filter(move |mending| !was_known(mending))
 }
 
 /// What the rebuilt ledger cannot say.
@@ -301,12 +316,16 @@ fn print_findings(found: &Diagnosis, affected: &Affected, now_ms: i64, output: &
 
 /// What to do about a finding that stays.
 fn left(mending: &Mending) -> &'static str {
-    match mending.trouble {
-        Trouble::Damaged | Trouble::Missing => {
+    match (mending.trouble, &mending.remedy) {
+        (Trouble::Damaged | Trouble::Missing, Remedy::Fetch { .. }) => {
+            "`chatvault repair --execute` again while LivePerson has it; or `chatvault import COPY`, with a copy of the same \
+             name from a backup, puts the archived bytes back"
+        }
+        (Trouble::Damaged | Trouble::Missing, _) => {
             "`chatvault import COPY`, with a copy of the same name from a backup, puts the archived bytes back"
         }
-        Trouble::Unlisted => "look at it, and move it out of files/ by hand",
-        trouble => kind(trouble).next(),
+        (Trouble::Unlisted, _) => "look at it, and move it out of files/ by hand",
+        (trouble, _) => kind(trouble).next(),
     }
 }
 

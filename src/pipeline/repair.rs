@@ -226,8 +226,8 @@ pub fn repair(
             }
         }
     }
-    let anew = fresh_index || index_is_doubtful(archive, &before)?;
-    if let Err(failure) = mend_index(archive, anew, options, watcher) {
+    let wanted = if fresh_index { IndexWanted::Anew } else { index_wanted(archive, &before)? };
+    if let Err(failure) = mend_index(archive, wanted, options, watcher) {
         index_failure = Some(failure);
     }
     let mut after = diagnose(archive, false, now_ms, &|_| ())?;
@@ -381,30 +381,48 @@ fn fetch(archive: &Archive, lost: &[LostFile], asking: Asking<'_>) -> Result<Acq
     runtime.block_on(acquire::refetch(settings, archive.clone(), lost, progress, published, cancel))
 }
 
-/// Whether the index may hold something else of a healed file than its bytes say: a file that was gone or broken when it was
-/// indexed left records out, and one that was damaged may have been indexed so.
-fn index_is_doubtful(archive: &Archive, before: &Diagnosis) -> Result<bool, ArchiveError> {
+/// What the index needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IndexWanted {
+    /// To be brought up; made anew if that does not do.
+    Up,
+    /// To be brought up. It lacks what is still lost, and making it anew could only lose more.
+    AsFarAsItGoes,
+    /// To be made anew.
+    Anew,
+}
+
+/// An index may hold something else of a healed file than its bytes say: a file that was gone or broken when it was indexed
+/// left records out, and one that was damaged may have been indexed so.
+fn index_wanted(archive: &Archive, before: &Diagnosis) -> Result<IndexWanted, ArchiveError> {
+    let mut wanted = IndexWanted::Up;
     for mending in &before.mendings {
         let is_lost = matches!(mending.trouble, Trouble::Damaged | Trouble::Missing);
         let (true, Some(path)) = (is_lost, &mending.file) else { continue };
         let Some(file) = archive.file_by_path(path)? else { continue };
         let was_unread = archive.contents_of(file.sequence)?.is_some_and(|contents| contents.problems > 0);
-        if (was_unread || mending.trouble == Trouble::Damaged) && archive.is_whole(&file)? {
-            return Ok(true);
+        if !archive.is_whole(&file)? {
+            wanted = IndexWanted::AsFarAsItGoes;
+        } else if was_unread || mending.trouble == Trouble::Damaged {
+            return Ok(IndexWanted::Anew);
         }
     }
-    Ok(false)
+    Ok(wanted)
 }
 
-fn mend_index(archive: &Archive, anew: bool, options: RunOptions, watcher: Watcher<'_>) -> Result<(), RunError> {
-    if anew {
-        return rebuild(archive, options, watcher).map(|_| ());
-    }
-    if index_state(archive)?.ok {
-        return Ok(());
-    }
-    if bring_up(archive, options, watcher).is_ok() && index_state(archive)?.ok {
-        return Ok(());
+fn mend_index(
+    archive: &Archive,
+    wanted: IndexWanted,
+    options: RunOptions,
+    watcher: Watcher<'_>,
+) -> Result<(), RunError> {
+    if wanted != IndexWanted::Anew {
+        let brought_up =
+            if index_state(archive)?.ok { Ok(()) } else { bring_up(archive, options, watcher).map(|_| ()) };
+        let does = brought_up.is_ok() && (wanted == IndexWanted::AsFarAsItGoes || index_state(archive)?.ok);
+        if does {
+            return Ok(());
+        }
     }
     rebuild(archive, options, watcher).map(|_| ())
 }
