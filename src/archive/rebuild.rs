@@ -136,9 +136,11 @@ pub fn examine(root: &Path, disk: &dyn Disk) -> Result<LedgerState, ArchiveError
     }
 }
 
-/// Whether anything lies under `files/`.
+/// Whether something lies under `files/`, beside something else that only a vault has: many programs have a folder of that name.
 pub(super) fn has_files(root: &Path, disk: &dyn Disk) -> bool {
-    disk.list(&root.join(FILES)).is_ok_and(|entries| !entries.is_empty())
+    let is_there = |name: &str| disk.metadata(&root.join(name)).is_ok_and(|found| found.is_some());
+    let is_vault = [layout::SETTINGS, layout::LOCK, QUARANTINE].into_iter().any(is_there);
+    is_vault && disk.list(&root.join(FILES)).is_ok_and(|entries| !entries.is_empty())
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {
