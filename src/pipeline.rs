@@ -6,6 +6,7 @@
 //! * Never: indexes a byte that is not published, or keeps more in memory than its bounded queues.
 //! * Start reading at: [`sync`], [`import`], [`bring_up`], [`repair::repair`].
 
+mod diagnosis;
 mod importing;
 mod indexing;
 pub mod repair;

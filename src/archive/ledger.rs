@@ -173,6 +173,20 @@ impl Ledger {
         self.read(|connection| connection.query_row(one, [sequence], contents_row).optional())
     }
 
+    /// Files whose decoding met problems.
+    pub(crate) fn sequences_with_problems(&self) -> Result<Vec<(u64, Contents)>, ArchiveError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT records, conversations, problems, sequence FROM contents WHERE problems > 0 ORDER BY sequence",
+            )?;
+            statement.query_map([], |row| Ok((row.get(3)?, contents_row(row)?)))?.collect()
+        })
+    }
+
+    pub(crate) fn file_at(&self, sequence: u64) -> Result<Option<ArchivedFile>, ArchiveError> {
+        Ok(self.files("WHERE sequence = ?1", params![sequence])?.into_iter().next())
+    }
+
     /// Every version of a name, oldest first.
     pub(crate) fn versions(&self, stream: &str, name: &str) -> Result<Vec<ArchivedFile>, ArchiveError> {
         self.files("WHERE stream = ?1 AND name = ?2 ORDER BY version", params![stream, name])

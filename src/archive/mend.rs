@@ -4,7 +4,7 @@
 //! event, and good bytes go through [`Archive::publish`] like any others. Each step is whole in itself, so a run that died
 //! anywhere is finished by the next one. Rows that do not agree with the chain are never a reason to touch a file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 
 use rusqlite::{Transaction, params};
@@ -96,10 +96,10 @@ impl Archive {
         if wanted.is_empty() {
             return Ok(copies);
         }
-        let is_lost = |path: &str| lost(report).any(|known| known == path);
+        let all_lost: HashSet<&str> = lost(report).collect();
         for (sha256, files) in &wanted {
             let same = self.ledger().files_with(sha256)?;
-            if let Some(source) = same.iter().find(|other| !is_lost(&other.path)) {
+            if let Some(source) = same.iter().find(|other| !all_lost.contains(other.path.as_str())) {
                 copies.extend(files.iter().map(|file| (file.path.clone(), source.path.clone())));
             }
         }
@@ -295,9 +295,10 @@ pub(crate) fn from_disk(origin: &str) -> Provenance {
 
 /// Paths of damaged and missing files whose row can be trusted.
 pub fn lost(report: &VerifyReport) -> impl Iterator<Item = &str> {
+    let altered: HashSet<&str> = report.files.altered_rows.iter().map(String::as_str).collect();
     let damaged = report.files.damaged.iter().map(|file| file.file.as_str());
     let missing = report.files.missing.iter().map(|MissingFile { file, .. }| file.as_str());
-    damaged.chain(missing).filter(|path| !report.files.altered_rows.iter().any(|altered| altered == path))
+    damaged.chain(missing).filter(move |path| !altered.contains(path))
 }
 
 /// The states of the names whose latest version was looked at.

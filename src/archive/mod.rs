@@ -270,6 +270,16 @@ impl Archive {
         self.ledger().contents_of(sequence)
     }
 
+    /// Files in which decoding met problems, each with what it found.
+    pub fn files_with_problems(&self) -> Result<Vec<(ArchivedFile, Contents)>, ArchiveError> {
+        let sequences = self.ledger().sequences_with_problems()?;
+        let mut found = Vec::new();
+        for (sequence, contents) in sequences {
+            found.extend(self.ledger().file_at(sequence)?.map(|file| (file, contents)));
+        }
+        Ok(found)
+    }
+
     /// Names already published in this stream, each with its latest version.
     pub fn names_in(&self, stream: &str) -> Result<HashMap<String, ArchivedFile>, ArchiveError> {
         self.ledger().names_in(stream)

@@ -145,7 +145,7 @@ pub(crate) struct Import {
 const GAPS: &str = "\
 States:
   missing   nobody knows what LivePerson has for this hour, or a file is gone
-  damaged   a file came damaged; the next sync fetches it again
+  damaged   a file came damaged, or verify found it so; the next sync fetches it again
   listed    a file was listed and is not here; no gap where none was listed: not confirmed yet
   expired   LivePerson has deleted what was not fetched
   fetched   every listed file is here        sealed   and two listings agree that it is all of them

@@ -13,6 +13,7 @@ use chatvault::archive::{Archive, Clock, LedgerState, RealDisk, RebuildReport};
 use chatvault::pipeline::RunOptions;
 use chatvault::pipeline::repair::{Asking, Diagnosis, Mending, Remedy, RepairReport, Trouble, diagnose, repair};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &Repair, vault: &Path, output: &Output) -> Result<Exit, 
     let found = diagnose(&archive, !args.offline && known.settings.is_some(), now_ms, &|_| ())?;
     let affected = Affected::of(vault, &found.report);
     if output.for_machines() {
-        let mut document = document(&found, &found.mendings, &affected, known.settings.is_none());
+        let mut document = document(&found, &found, &affected, known.settings.is_none());
         document["executed"] = json!(false);
         document["database"] = json!({ "state": "whole" });
         output.document(document, "repair")?;
@@ -144,7 +145,7 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
     drop(archive);
     let affected = Affected::of(vault, &report.before.report);
     if output.for_machines() {
-        let mut document = document(&report.after, &report.before.mendings, &affected, false);
+        let mut document = document(&report.after, &report.before, &affected, false);
         document["executed"] = json!(true);
         document["database"] = match &rebuilt {
             None => json!({ "state": "whole" }),
@@ -253,17 +254,13 @@ fn print_rebuilt(report: &RebuildReport) {
 }
 
 /// A document as `verify` gives, of the vault as it is now, with what becomes of each finding.
-fn document(state: &Diagnosis, mendings: &[Mending], affected: &Affected, lost_settings: bool) -> Value {
+fn document(state: &Diagnosis, found: &Diagnosis, affected: &Affected, lost_settings: bool) -> Value {
     let ok = state.is_ok() && !lost_settings;
     let mut document = to_json(&state.report, &state.index, affected, ok);
-    document["findings"] = mendings
-        .iter()
-        .map(|mending| {
-            let kind = kind(mending.trouble);
-            let mut value = json!({
-                "kind": kind.name(), "severity": kind.severity().name(), "file": mending.file, "next": kind.next(),
-                "mendable": is_mendable(mending),
-            });
+    document["findings"] = with_findings(found)
+        .map(|(mending, finding)| {
+            let mut value = finding.to_json(affected.of_finding(&finding));
+            value["mendable"] = json!(is_mendable(mending));
             value["repair"] = json!(mending);
             value
         })
@@ -288,21 +285,28 @@ fn is_mendable(mending: &Mending) -> bool {
     !matches!(mending.remedy, Remedy::None { .. })
 }
 
-fn print_findings(found: &Diagnosis, affected: &Affected, now_ms: i64, output: &Output) {
+/// Each finding in `verify`'s words, with what becomes of it.
+fn with_findings(found: &Diagnosis) -> impl Iterator<Item = (&Mending, Finding)> {
     let said = findings(&found.report, found.index.reason.as_deref(), found.index.ok);
-    let what = |mending: &Mending| -> Option<&Finding> {
-        said.iter().find(|finding| finding.kind == kind(mending.trouble) && finding.file == mending.file)
-    };
-    for mending in &found.mendings {
-        let finding = what(mending);
-        let hit = match finding.map_or(&[][..], |finding| affected.of_finding(finding)) {
+    let mut said: HashMap<(Kind, Option<String>), Finding> =
+        said.into_iter().map(|finding| ((finding.kind, finding.file.clone()), finding)).collect();
+    found.mendings.iter().map(move |mending| {
+        let kind = kind(mending.trouble);
+        let finding = said.remove(&(kind, mending.file.clone()));
+        let plain = || Finding { kind, file: mending.file.clone(), what: String::new() };
+        (mending, finding.unwrap_or_else(plain))
+    })
+}
+
+fn print_findings(found: &Diagnosis, affected: &Affected, now_ms: i64, output: &Output) {
+    for (mending, finding) in with_findings(found) {
+        let hit = match affected.of_finding(&finding) {
             [] => String::new(),
             ids => format!("; {} hit, such as {}", counted(ids.len() as u64, "conversation"), ids[0]),
         };
         let name = kind(mending.trouble).name().replace('_', " ").to_uppercase();
         let file = mending.file.as_deref().map(|file| format!(" {file}:")).unwrap_or_default();
-        let text = finding.map_or("", |finding| finding.what.as_str());
-        outln!("  {name}{} {}", printable(&file), printable(&format!("{text}{hit}")));
+        outln!("  {name}{} {}", printable(&file), printable(&format!("{}{hit}", finding.what)));
         outln!("    {}", printable(&remedy(mending, now_ms)));
         if let Some(outcome) = &mending.outcome {
             outln!("    {}", printable(outcome));

@@ -108,6 +108,9 @@ pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Res
             number(stream.already),
             number(stream.failed + stream.refused),
         );
+        if stream.restored > 0 {
+            outln!("  {} of them put back that the archive had lost or held damaged", number(stream.restored));
+        }
         for problem in &stream.problems {
             let kind = serde_json::to_value(problem.kind).ok();
             let kind = kind.as_ref().and_then(Value::as_str).unwrap_or("problem");

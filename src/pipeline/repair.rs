@@ -4,22 +4,21 @@
 //! vault is read again, because only that says what is mended. Where the chain or a row was changed by force nothing that
 //! rests on it is touched.
 
-use super::importing::{ImportedKind, recognise};
-use super::{RunError, RunOptions, Step, Watcher, bring_up, coverage, index_home, rebuild};
+use super::diagnosis::{has_stale_files, stray_remedy};
+use super::{RunError, RunOptions, Watcher, bring_up, rebuild};
+
+pub use super::diagnosis::{diagnose, index_state};
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, LostFile, ProgressSink};
-use crate::archive::naming::PathIdentity;
-use crate::archive::{Archive, ArchiveError, ArchivedFile, EventKind, Part, Stray, VerifyReport, layout, mend};
-use crate::decode::{DecodeLimits, FileContext, decode_file};
-use crate::index::{IndexError, Reader};
+use crate::archive::{Archive, ArchiveError, ArchivedFile, EventKind, Part, VerifyReport, mend};
 use serde::Serialize;
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// All of the files.
 const WHOLE: Part = Part { part: 1, of: 1 };
 
 /// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trouble {
     /// A published file's bytes changed.
@@ -151,47 +150,6 @@ impl Diagnosis {
     }
 }
 
-/// Reads the vault and says what can be done. Changes nothing. `may_fetch`: LivePerson may be asked; `now_ms` says what it
-/// may still have.
-///
-/// # Errors
-/// What keeps the ledger or the folders from being read.
-pub fn diagnose(archive: &Archive, may_fetch: bool, now_ms: i64, watcher: Watcher<'_>) -> Result<Diagnosis, RunError> {
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let report = archive.verify(&|bytes| watcher(Step::Archived { bytes }), threads)?;
-    let index = index_state(archive)?;
-    let mut mendings = Vec::new();
-    let mut add = |trouble, file: Option<&str>, remedy| {
-        mendings.push(Mending { trouble, file: file.map(str::to_owned), remedy, done: None, outcome: None });
-    };
-    let by_force = || Remedy::None { reason: "vault.db was changed by force; it needs a person and a backup".into() };
-    let files = &report.files;
-    let is_trusted = |path: &str| report.chain.ok && !files.altered_rows.iter().any(|altered| altered == path);
-    let copies = if report.chain.ok { archive.copies_of_lost(&report)? } else { Default::default() };
-    let damaged = files.damaged.iter().map(|file| (Trouble::Damaged, &file.file));
-    for (trouble, path) in damaged.chain(files.missing.iter().map(|file| (Trouble::Missing, &file.file))) {
-        let remedy = match copies.get(path) {
-            _ if !is_trusted(path) => by_force(),
-            Some(from) => Remedy::PutBack { from: from.clone() },
-            None => fetch_remedy(archive, path, may_fetch, now_ms)?,
-        };
-        add(trouble, Some(path), remedy);
-    }
-    files.altered_rows.iter().for_each(|path| add(Trouble::AlteredRow, Some(path), by_force()));
-    if !report.chain.ok {
-        add(Trouble::Chain, None, by_force());
-    }
-    for path in &files.unlisted {
-        let remedy = if report.chain.ok { stray_remedy(archive, path, &report)?.0 } else { by_force() };
-        add(Trouble::Unlisted, Some(path), remedy);
-    }
-    if !index.ok {
-        add(Trouble::Index, None, Remedy::MendIndex);
-    }
-    files.writable.iter().for_each(|path| add(Trouble::Writable, Some(path), Remedy::MakeReadOnly));
-    Ok(Diagnosis { report, index, mendings })
-}
-
 /// Does what [`diagnose`] says, and reads everything again. `fresh_index`: the index is made anew whatever it holds, because the
 /// numbers of the files changed (a rebuilt ledger).
 ///
@@ -240,86 +198,6 @@ pub fn repair(
     Ok(RepairReport { before, after, acquired, acquire_failure, index_failure })
 }
 
-/// How the index stands against the archive.
-///
-/// # Errors
-/// A failing archive; what is wrong with the index is in the answer.
-pub fn index_state(archive: &Archive) -> Result<IndexState, RunError> {
-    let expected = archive.contents_total()?.conversations;
-    let without = |reason: String| IndexState { expected, reason: Some(reason), ..IndexState::default() };
-    let reader = match Reader::open(&index_home(archive.root())) {
-        Ok(reader) => reader,
-        // A vault without files needs no index.
-        Err(IndexError::Missing(_)) if archive.last_sequence()? == 0 => {
-            return Ok(IndexState { expected, ok: true, ..IndexState::default() });
-        }
-        Err(error) => return Ok(without(error.to_string())),
-    };
-    let covered = match coverage(archive, &reader) {
-        Ok(covered) => covered,
-        Err(error) => return Ok(without(error.to_string())),
-    };
-    let ok = covered.index_is_up();
-    let reason = (!ok).then(|| {
-        let files = if covered.files_behind == 1 { "file" } else { "files" };
-        format!(
-            "it covers {} of {} records, {} {files} behind",
-            covered.indexed_records, covered.archived_records, covered.files_behind
-        )
-    });
-    Ok(IndexState { documents: reader.document_count(), records: covered.indexed_records, expected, ok, reason })
-}
-
-fn fetch_remedy(archive: &Archive, path: &str, may_fetch: bool, now_ms: i64) -> Result<Remedy, ArchiveError> {
-    let none = |reason: &str| Remedy::None { reason: reason.to_owned() };
-    let Some(file) = archive.file_by_path(path)? else { return Ok(none("its row is gone")) };
-    let latest = archive.latest_version(&file)?;
-    Ok(match LostFile::of(&file, now_ms) {
-        _ if latest > file.version => {
-            none("LivePerson gives only the latest version of a name, and this is an earlier one")
-        }
-        Some(_) if !may_fetch => none("LivePerson may still have it, but is not asked (--offline)"),
-        Some(lost) => Remedy::Fetch { expires_ms: acquire::expires_ms(lost.window) },
-        None => none("LivePerson does not have it any more, or never had it"),
-    })
-}
-
-/// What is to be done with a stray, and what it is if it can become a row.
-fn stray_remedy(
-    archive: &Archive,
-    path: &str,
-    report: &VerifyReport,
-) -> Result<(Remedy, Option<PathIdentity>), ArchiveError> {
-    Ok(match archive.judge_stray(path, report)? {
-        Stray::Untouchable(reason) => (Remedy::None { reason }, None),
-        Stray::Foreign(reason) => (Remedy::SetAside { reason }, None),
-        Stray::Adoptable(identity) => match is_data(archive, path, &identity) {
-            Ok(true) => (Remedy::Adopt, Some(identity)),
-            Ok(false) => (Remedy::SetAside { reason: "it holds no LivePerson records of its stream".into() }, None),
-            Err(error) => (Remedy::None { reason: format!("it cannot be read: {error}") }, None),
-        },
-    })
-}
-
-/// Whether a whole file holds records of the stream in whose folder it lies.
-fn is_data(archive: &Archive, path: &str, identity: &PathIdentity) -> std::io::Result<bool> {
-    let place = layout::in_vault(archive.root(), path);
-    match recognise(std::fs::File::open(&place)?, &identity.name)? {
-        None => return Ok(false),
-        Some(ImportedKind::DataAccess(stream)) if stream != identity.stream => return Ok(false),
-        Some(_) => {}
-    }
-    let context = FileContext {
-        path: path.to_owned(),
-        sha256: String::new(),
-        window_start_ms: identity.window.map(|window| window.start_ms),
-        account_id: archive.account_id().to_owned(),
-    };
-    // The first record is enough.
-    let report = decode_file(std::fs::File::open(&place)?, &context, DecodeLimits::default(), &mut |_| false)?;
-    Ok(report.records > 0)
-}
-
 /// Everything that needs no network and no index. A file that resists stops no other.
 fn mend_locally(archive: &Archive, before: &mut Diagnosis) -> Result<(), ArchiveError> {
     let report = &before.report;
@@ -327,7 +205,11 @@ fn mend_locally(archive: &Archive, before: &mut Diagnosis) -> Result<(), Archive
         let Some(path) = mending.file.clone() else { continue };
         let outcome = match &mending.remedy {
             Remedy::PutBack { from } => match archive.file_by_path(&path)? {
-                Some(file) => archive.put_back(&file, from).map(|_| ()),
+                Some(file) => archive.put_back(&file, from).map(|is_back| {
+                    if !is_back {
+                        mending.outcome = Some("the copy does not hold its bytes any more".to_owned());
+                    }
+                }),
                 None => Ok(()),
             },
             // Judged again: what was mended before it may have changed its case.
@@ -395,6 +277,9 @@ enum IndexWanted {
 /// An index may hold something else of a healed file than its bytes say: a file that was gone or broken when it was indexed
 /// left records out, and one that was damaged may have been indexed so.
 fn index_wanted(archive: &Archive, before: &Diagnosis) -> Result<IndexWanted, ArchiveError> {
+    if has_stale_files(archive, &before.report)? {
+        return Ok(IndexWanted::Anew);
+    }
     let mut wanted = IndexWanted::Up;
     for mending in &before.mendings {
         let is_lost = matches!(mending.trouble, Trouble::Damaged | Trouble::Missing);
@@ -446,13 +331,14 @@ fn settle(
     versions: &HashMap<String, u32>,
     acquired: Option<&AcquireReport>,
 ) -> Result<(), ArchiveError> {
+    // A damaged file that went missing, or the other way round, is not mended.
+    let key = |mending: &Mending| match mending.trouble {
+        Trouble::Missing => (Trouble::Damaged, mending.file.clone()),
+        trouble => (trouble, mending.file.clone()),
+    };
+    let left: HashSet<_> = after.mendings.iter().map(key).collect();
     for mending in &mut before.mendings {
-        let is_left = |left: &Mending| {
-            let is_lost = |trouble| matches!(trouble, Trouble::Damaged | Trouble::Missing);
-            left.file == mending.file
-                && (left.trouble == mending.trouble || is_lost(left.trouble) && is_lost(mending.trouble))
-        };
-        let done = !after.mendings.iter().any(is_left);
+        let done = !left.contains(&key(mending));
         mending.done = Some(done);
         if done {
             mending.outcome = None;

@@ -375,6 +375,23 @@ fn an_index_that_is_gone_or_broken_is_made_anew_and_write_permissions_go() {
 }
 
 #[test]
+fn an_index_made_while_a_file_was_gone_is_made_anew_when_it_is_back() {
+    let (_lab, vault) = lab();
+    let found = answers(&vault);
+    fs::remove_file(vault.path().join(&archived(&vault)[0])).unwrap();
+    vault.run(&["index", "--rebuild"]).exits(3);
+    assert_ne!(answers(&vault), found);
+    // Sync puts the bytes back, and leaves the index to the repair.
+    vault.json(&["verify"], 9);
+    vault.run(&["sync"]);
+    let dry = vault.json(&["repair"], 9);
+    assert_eq!(actions(&dry), BTreeSet::from(["mend_index".to_owned()]));
+    vault.json(&["repair", "--execute"], 0);
+    assert_eq!(answers(&vault), found);
+    vault.json(&["repair"], 0);
+}
+
+#[test]
 fn a_locked_vault_is_left_alone() {
     let (_lab, vault) = lab();
     let writer = Archive::open_for_writing(&vault.path(), Arc::new(RealDisk), Clock::System).unwrap();
