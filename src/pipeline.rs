@@ -4,13 +4,15 @@
 //! * Gives: files in the archive, conversations in the index, and a report of both.
 //! * Promises: the archive comes first; an index that failed or fell behind is brought up from the archive next time.
 //! * Never: indexes a byte that is not published, or keeps more in memory than its bounded queues.
-//! * Start reading at: [`sync`], [`import`], [`bring_up`].
+//! * Start reading at: [`sync`], [`import`], [`bring_up`], [`repair::repair`].
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod crash_tests;
+mod diagnosis;
 mod importing;
 mod indexing;
+pub mod repair;
 mod watching;
 
 pub use importing::{ImportProblem, ImportReport, ImportedKind};

@@ -19,6 +19,7 @@ mod listing;
 mod passes;
 mod plan;
 mod rate_limit;
+mod refetch;
 mod report;
 mod retry;
 mod settings;
@@ -42,6 +43,7 @@ pub use history::HistoryApi;
 pub use host::{HostRefusal, HostRule};
 pub use passes::followed_until;
 pub use plan::{ListingPlan, WorkList, wanted, work_list};
+pub use refetch::{LostFile, expires_ms, refetch};
 pub use report::{
     AcquireEvent, AcquireReport, Cancel, CancelHandle, PlanReport, PlannedFile, ProgressSink, StreamPlan, StreamReport,
 };
@@ -71,8 +73,29 @@ pub async fn sync(
     published: mpsc::Sender<ArchivedFile>,
     cancel: Cancel,
 ) -> Result<AcquireReport, AcquireError> {
+    run(settings, archive, Scope::Everything, progress, published, cancel).await
+}
+
+/// What of all that LivePerson has a run is about.
+#[derive(Clone, Copy)]
+enum Scope<'a> {
+    /// Whatever is listed and not held.
+    Everything,
+    /// These names alone, and the hours that they lie in.
+    Only(&'a [LostFile]),
+}
+
+/// Lists, subtracts, downloads.
+async fn run(
+    settings: &AcquireSettings,
+    archive: Archive,
+    scope: Scope<'_>,
+    progress: ProgressSink,
+    published: mpsc::Sender<ArchivedFile>,
+    cancel: Cancel,
+) -> Result<AcquireReport, AcquireError> {
     let engine = begin(settings, progress, cancel)?;
-    let (domain, found) = tokio::join!(domain_check(&engine, settings), find(&engine, settings, &archive, true));
+    let (domain, found) = tokio::join!(domain_check(&engine, settings), find(&engine, settings, &archive, scope, true));
     let found = match found {
         Ok(found) => found,
         Err(stop) => return Err(stop.into_error(settings, &engine.http, &domain)),
@@ -138,7 +161,8 @@ pub async fn plan(
     cancel: Cancel,
 ) -> Result<PlanReport, AcquireError> {
     let engine = begin(settings, progress, cancel)?;
-    let (domain, found) = tokio::join!(domain_check(&engine, settings), find(&engine, settings, &archive, false));
+    let (domain, found) =
+        tokio::join!(domain_check(&engine, settings), find(&engine, settings, &archive, Scope::Everything, false));
     let found = match found {
         Ok(found) => found,
         Err(stop) => return Err(stop.into_error(settings, &engine.http, &domain)),
@@ -183,6 +207,7 @@ async fn find(
     engine: &Engine,
     settings: &AcquireSettings,
     archive: &Archive,
+    scope: Scope<'_>,
     record: bool,
 ) -> Result<Vec<Found>, Stop> {
     let mut found: Vec<Found> = Vec::new();
@@ -198,11 +223,16 @@ async fn find(
         let stream = source.stream().to_owned();
         let known =
             blocking(archive, move |archive| archive.coverage_of(&stream, &rules)).await.map_err(Stop::Archive)?;
-        let wanted = plan::wanted(rules.now_ms, known.reach, source.reach());
-        let calls = settings.listing.calls(wanted, &known.settled());
+        let (wanted, calls) = match scope {
+            Scope::Everything => {
+                let wanted = plan::wanted(rules.now_ms, known.reach, source.reach());
+                (wanted, settings.listing.calls(wanted, &known.settled()))
+            }
+            Scope::Only(lost) => refetch::calls(lost, settings, source.stream(), &rules),
+        };
         let recorder = record.then_some(archive);
         let is_first = found.is_empty();
-        let Listed { files, mut problems, calls } =
+        let Listed { mut files, mut problems, calls } =
             listing::list(engine, &source, &calls, settings.connections, is_first, recorder).await;
 
         // One listing tells whether the keys are any good; nothing else is worth trying without them.
@@ -227,9 +257,12 @@ async fn find(
             problems.clear();
         }
 
+        if let Scope::Only(lost) = scope {
+            files.retain(|file| lost.iter().any(|lost| lost.name == file.name && lost.stream == file.stream));
+        }
         let held = {
             let stream = source.stream().to_owned();
-            blocking(archive, move |archive| archive.names_in(&stream)).await.map_err(Stop::Archive)?
+            blocking(archive, move |archive| archive.names_held(&stream)).await.map_err(Stop::Archive)?
         };
         found.push(Found {
             name: source.stream().to_owned(),
@@ -290,6 +323,12 @@ async fn download_all(
                         let _ = engine.unless_ended(published.send(row)).await;
                     }
                     Published::Already(_) => report.already += 1,
+                    // The index knows its row already; what it made of it is looked at by the repair.
+                    Published::Restored(_) => {
+                        report.downloaded += 1;
+                        report.bytes += bytes;
+                        report.restored += 1;
+                    }
                 }
             }
             Err(given_up) => {

@@ -207,7 +207,7 @@ impl Archive {
                     program: concat!("chatvault ", env!("CARGO_PKG_VERSION")).to_owned(),
                     ..Provenance::default()
                 };
-                Some(self.publish(draft, Arrival { window: Some(lines.window), expected_bytes: None, provenance })?)
+                Some(self.publish(draft, Arrival { window: Some(lines.window), provenance, ..Arrival::default() })?)
             }
         };
         disk.remove(path).and_then(|()| disk.sync_dir(&self.root().join(OPEN))).map_err(failed)?;

@@ -234,6 +234,19 @@ pub(crate) fn mark_damaged(
     mark(transaction, stream, name, window, "damaged", "CASE WHEN state = 'fetched' THEN state ELSE 'damaged' END")
 }
 
+/// Notes what became of the bytes of a name, whatever was known before.
+pub(crate) fn mark_state(
+    transaction: &Transaction<'_>,
+    stream: &str,
+    name: &str,
+    state: EntryState,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE entries SET state = ?3 WHERE stream = ?1 AND name = ?2")?
+        .execute(params![stream, name, state.as_str()])
+        .map(|_| ())
+}
+
 fn mark(
     transaction: &Transaction<'_>,
     stream: &str,

@@ -107,13 +107,18 @@ pub enum Published {
     NewVersion(ArchivedFile),
     /// Same bytes under that name: nothing changed.
     Already(ArchivedFile),
+    /// Same bytes under that name, whose file was gone or damaged: it has been put back. The row is the old one.
+    Restored(ArchivedFile),
 }
 
 impl Published {
     /// The row, whatever the outcome.
     pub fn file(&self) -> &ArchivedFile {
         match self {
-            Published::New(file) | Published::NewVersion(file) | Published::Already(file) => file,
+            Published::New(file)
+            | Published::NewVersion(file)
+            | Published::Already(file)
+            | Published::Restored(file) => file,
         }
     }
 }
@@ -127,6 +132,9 @@ pub struct Arrival {
     pub expected_bytes: Option<u64>,
     /// Where the bytes came from.
     pub provenance: Provenance,
+    /// Whether the bytes on disk are read again before a body counts as held already. They are in any case where the
+    /// ledger knows of damage. Default: the size is enough.
+    pub reread: bool,
 }
 
 /// What decoding found in a file, or in all of them.

@@ -61,6 +61,11 @@ pub(super) struct Body {
 }
 
 impl Draft {
+    /// SHA-256 of the bytes written so far.
+    pub(super) fn sha256(&self) -> Sha256Hex {
+        Sha256Hex(self.hasher.clone().finalize().into())
+    }
+
     /// Bytes written so far.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
@@ -155,7 +160,7 @@ impl Archive {
             layout::check_window(window)?;
         }
         let (body, mut file) = draft.close()?;
-        if let Some(known) = self.known_and_on_disk(&body)? {
+        if let Some(known) = self.held(&body, arrival.reread)? {
             return Ok(Published::Already(known));
         }
         let checked = self.check(&body, arrival.expected_bytes);
@@ -193,8 +198,9 @@ impl Archive {
         if known.iter().any(|file| file.size_bytes == size_bytes) {
             let sha256 = hash_of(std::fs::File::open(source).map_err(unreadable)?, &mut buffer).map_err(unreadable)?;
             if let Some(same) = known.into_iter().find(|file| file.sha256 == sha256)
-                && self.is_on_disk(&same)?
+                && self.is_intact(&same, arrival.reread)?
             {
+                self.note_fetched(&same)?;
                 return Ok(Published::Already(same));
             }
         }
@@ -212,10 +218,13 @@ impl Archive {
     }
 
     /// The row with exactly these bytes under this name, if its file lies where it should.
-    fn known_and_on_disk(&self, body: &Body) -> Result<Option<ArchivedFile>, ArchiveError> {
+    fn held(&self, body: &Body, reread: bool) -> Result<Option<ArchivedFile>, ArchiveError> {
         let known = self.ledger().versions(body.stream.as_str(), body.name.as_str())?;
         match known.into_iter().find(|file| file.sha256 == body.sha256) {
-            Some(same) if self.is_on_disk(&same)? => Ok(Some(same)),
+            Some(same) if self.is_intact(&same, reread)? => {
+                self.note_fetched(&same)?;
+                Ok(Some(same))
+            }
             _ => Ok(None),
         }
     }

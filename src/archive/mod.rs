@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+mod acceptance;
 pub mod anchor;
 pub mod answers;
 pub mod chain;
@@ -27,8 +28,12 @@ pub mod ingest;
 pub mod layout;
 mod ledger;
 mod lock;
+pub mod mend;
+pub mod naming;
 mod place;
 pub mod proof;
+pub mod rebuild;
+mod salvage;
 mod schema;
 pub mod tree;
 pub mod verify;
@@ -42,6 +47,9 @@ mod crash_tests;
 pub(crate) mod faulty;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod mend_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod proof_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -53,6 +61,7 @@ mod verify_tests;
 #[allow(clippy::unwrap_used)]
 mod windows_tests;
 
+pub use acceptance::{Acceptance, AcceptedWindow};
 pub use anchor::{Head, HeadCheck};
 pub use answers::{AnswerSegment, ApiAnswer};
 pub use chain::{ChainReport, Event, EventKind};
@@ -64,7 +73,9 @@ pub use entry::{
 };
 pub use error::ArchiveError;
 pub use ingest::Draft;
+pub use mend::Stray;
 pub use proof::{Proof, ProvenRecord, Refusal};
+pub use rebuild::{LedgerState, RebuildReport};
 pub use schema::{APPLICATION_ID, FORMAT, SCHEMA};
 pub use verify::{DamagedFile, FilesReport, MissingFile, Part, VerifyReport};
 pub use windows::{Coverage, CoverageRules, WindowCounts, WindowCoverage, WindowState};
@@ -280,9 +291,28 @@ impl Archive {
         self.ledger().contents_of(sequence)
     }
 
+    /// Files in which decoding met problems, each with what it found.
+    pub fn files_with_problems(&self) -> Result<Vec<(ArchivedFile, Contents)>, ArchiveError> {
+        let sequences = self.ledger().sequences_with_problems()?;
+        let mut found = Vec::new();
+        for (sequence, contents) in sequences {
+            found.extend(self.ledger().file_at(sequence)?.map(|file| (file, contents)));
+        }
+        Ok(found)
+    }
+
     /// Names already published in this stream, each with its latest version.
     pub fn names_in(&self, stream: &str) -> Result<HashMap<String, ArchivedFile>, ArchiveError> {
         self.ledger().names_in(stream)
+    }
+
+    /// As [`Archive::names_in`], without those whose latest version is known to be gone from the disk or damaged there.
+    pub fn names_held(&self, stream: &str) -> Result<HashMap<String, ArchivedFile>, ArchiveError> {
+        let mut held = self.names_in(stream)?;
+        for entry in self.entries_in(stream)?.iter().filter(|entry| entry.state != EntryState::Fetched) {
+            held.remove(&entry.name);
+        }
+        Ok(held)
     }
 
     /// Files committed after `sequence`, ascending; 0 gives all.
@@ -324,7 +354,10 @@ impl Archive {
     pub fn coverage_of(&self, stream: &str, rules: &CoverageRules) -> Result<Coverage, ArchiveError> {
         // Listings first: a listing of another process that comes in between must not vouch for names not read.
         let listings = self.listings_in(stream)?;
-        Ok(Coverage::of(&listings, &self.entries_in(stream)?, rules))
+        let entries = self.entries_in(stream)?;
+        let mut coverage = Coverage::of(&listings, &entries, rules);
+        coverage.accept(self.acceptances_in(stream)?, &entries);
+        Ok(coverage)
     }
 
     /// Up to `limit` events after `seq`, ascending.
@@ -373,6 +406,7 @@ fn database_in(root: &Path, disk: &dyn Disk) -> Result<PathBuf, ArchiveError> {
     let database = root.join(layout::DATABASE);
     match disk.metadata(&database) {
         Ok(Some(_)) => Ok(database),
+        Ok(None) if rebuild::has_files(root, disk) => Err(ArchiveError::LedgerLost { path: root.to_path_buf() }),
         Ok(None) => Err(ArchiveError::NotAVault { path: root.to_path_buf() }),
         Err(source) if source.kind() == std::io::ErrorKind::NotADirectory => {
             Err(ArchiveError::NotAVault { path: root.to_path_buf() })

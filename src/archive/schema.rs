@@ -4,10 +4,10 @@
 //! it writes. A reader opens it read-only, also in a folder that cannot be written (a mounted evidence disk). The
 //! database appears whole or not at all: it is built under `tmp/` and renamed into place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 use serde_json::json;
 
 use super::chain::{self, EventKind};
@@ -25,23 +25,90 @@ pub const SCHEMA: &str = include_str!("schema.sql");
 
 /// Builds a new database at `path`, which must not exist: tables, meta rows, and the first event of the chain.
 pub(crate) fn build(path: &Path, account_id: &str, actor: &str, now_ms: i64) -> Result<(), ArchiveError> {
+    let created = json!({ "account_id": account_id, "format": FORMAT });
+    build_with(path, account_id, now_ms, |transaction| {
+        chain::append(transaction, now_ms, actor, EventKind::Created, &created).map(|_| ())
+    })
+}
+
+/// As [`build`], with the events and rows that `fill` writes, all in one transaction.
+pub(crate) fn build_with(
+    path: &Path,
+    account_id: &str,
+    now_ms: i64,
+    fill: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+) -> Result<(), ArchiveError> {
+    build_from(
+        path,
+        |_| Ok(()),
+        |transaction| {
+            for (key, value) in [("account_id", account_id.to_owned()), ("created_ms", now_ms.to_string())] {
+                transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", params![key, value])?;
+            }
+            fill(transaction)
+        },
+    )
+}
+
+/// A new database at `path` with the tables of this format and what `fill` writes; `prepare` comes before the transaction.
+pub(crate) fn build_from(
+    path: &Path,
+    prepare: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    fill: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+) -> Result<(), ArchiveError> {
     let failed = |source| ArchiveError::from_database(path, source);
     let mut connection = Connection::open(path).map_err(failed)?;
-    let mut work = || -> rusqlite::Result<()> {
+    let work = |connection: &mut Connection| -> rusqlite::Result<()> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        prepare(connection)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(SCHEMA)?;
-        for (key, value) in [("account_id", account_id.to_owned()), ("created_ms", now_ms.to_string())] {
-            transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", params![key, value])?;
-        }
-        let payload = json!({ "account_id": account_id, "format": FORMAT });
-        chain::append(&transaction, now_ms, actor, EventKind::Created, &payload)?;
+        fill(&transaction)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
         transaction.commit()
     };
-    work().map_err(failed)?;
+    work(&mut connection).map_err(failed)?;
     connection.close().map_err(|(_, source)| failed(source))
+}
+
+/// Removes a database that was built in vain, as far as that can be done.
+pub(crate) fn discard(path: &Path) {
+    for ending in ["", "-journal", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(beside(path, ending));
+    }
+}
+
+/// `vault.db` and an ending, such as `-wal`.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Opens a copy of a damaged database, whatever it says of itself.
+pub(crate) fn open_to_salvage(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    // Without this SQLite reads nothing of a file that is shorter than its first page says.
+    connection.pragma_update(None, "writable_schema", true)?;
+    Ok(connection)
+}
+
+/// What is wrong with an open database: SQLite's own check of its structures, and whether all tables are there.
+pub(crate) fn has_integrity(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let tables = ["meta", "events", "files", "listings", "entries", "contents", "quarantine"];
+    for table in tables {
+        let found =
+            connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([table])?;
+        if !found {
+            return Ok(Some(format!("the table {table} is missing")));
+        }
+    }
+    let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    Ok((said != "ok").then(|| format!("SQLite's integrity check says: {said}")))
 }
 
 /// Opens the database of a writer that holds the vault's lock.
@@ -97,9 +164,7 @@ fn needs_shared_memory(error: &rusqlite::Error) -> bool {
 }
 
 fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(log).is_ok_and(|found| found.len() > 0)
+    std::fs::metadata(beside(path, "-wal")).is_ok_and(|found| found.len() > 0)
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

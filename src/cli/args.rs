@@ -85,6 +85,9 @@ pub(crate) enum Command {
     Stats(Stats),
     /// Re-read the archive and prove it unchanged
     Verify(Verify),
+    /// Mend what verify found: fetch lost files again, take strays in, rebuild a lost vault.db
+    #[command(after_help = REPAIR)]
+    Repair(Repair),
     /// The audit chain: list, export, anchor and compare it; proofs that need neither vault nor program
     Audit(super::audit::Audit),
     /// Serve a simulated LivePerson account on a loopback port
@@ -157,19 +160,53 @@ pub(crate) struct Import {
 const GAPS: &str = "\
 States:
   missing   nobody knows what LivePerson has for this hour, or a file is gone
-  damaged   a file came damaged; the next sync fetches it again
+  damaged   a file came damaged, or verify found it so; the next sync fetches it again
   listed    a file was listed and is not here; no gap where none was listed: not confirmed yet
   expired   LivePerson has deleted what was not fetched
   fetched   every listed file is here        sealed   and two listings agree that it is all of them
   empty     two listings agree that there is nothing
 
-Exits with 8 when there are gaps. Every time is UTC; --json lists each hour, text joins neighbours.";
+Exits with 8 when there are gaps; `gaps accept` takes expired hours out of that. Every time is UTC; --json lists each hour, text joins neighbours.";
 
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Gaps {
+    #[command(subcommand)]
+    pub(crate) action: Option<GapsAction>,
     /// Show the hours without gaps too
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GapsAction {
+    /// Accept hours that LivePerson has deleted as lost, so that they count no more
+    #[command(after_help = ACCEPT)]
+    Accept(GapsAccept),
+}
+
+/// How hours are named, for `gaps accept --help`.
+const ACCEPT: &str = "\
+Only hours in the state `expired` can be accepted; others can still be had. The acceptance is an event of
+the audit chain, with who, when and why. A file that turns up later makes its hour a gap again.
+
+Example:
+  chatvault gaps accept data-access/engagement 2026-10-01T05..2026-10-01T09 --reason 'outage, ticket 4711'";
+
+#[derive(Args, Debug)]
+pub(crate) struct GapsAccept {
+    /// Stream, such as data-access/engagement
+    #[arg(value_name = "STREAM")]
+    pub(crate) stream: String,
+    /// Hours, UTC, as START..END: 2026-10-01T05:00Z..2026-10-01T09:00Z; a day alone, or at the end, is meant whole
+    #[arg(value_name = "START..END")]
+    pub(crate) hours: String,
+    /// Why, in words that an auditor understands
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Who accepts it [default: the user name of the system]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -266,6 +303,33 @@ pub(crate) struct Verify {
     /// Re-read part n of m of the files, such as 1/7
     #[arg(long, value_name = "n/m")]
     pub(crate) read_data_subset: Option<String>,
+}
+
+/// What is done with what, for `repair --help`.
+const REPAIR: &str = "\
+Damaged or missing file   put back from a copy in the vault, else fetched again from LivePerson,
+                          which has it for 30 days; the damaged bytes move to quarantine/
+File without a row        becomes one if name, container and content agree; else quarantine/
+vault.db lost or broken   rebuilt from files/ and from what can still be read of it
+Index                     brought up or made anew
+Changed rows, broken chain  never touched: they need a person and a backup
+
+Without --execute nothing is changed. Exits with 9 while anything is left to mend.";
+
+#[derive(Args, Debug)]
+pub(crate) struct Repair {
+    /// Do it; without this it is only said what would be done
+    #[arg(long)]
+    pub(crate) execute: bool,
+    /// Say what would be done (what repair does without --execute)
+    #[arg(long, conflicts_with = "execute")]
+    pub(crate) dry_run: bool,
+    /// Do not ask LivePerson; mend only what needs no network
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// LivePerson account number, where vault.toml is lost
+    #[arg(long, value_name = "ID")]
+    pub(crate) account: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -33,6 +33,9 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
             number(imported.skipped.len() as u64),
             number(imported.failed.len() as u64),
         );
+        if imported.restored > 0 {
+            outln!("  {} put back that the archive had lost or held damaged", counted(imported.restored, "file"));
+        }
         if imported.new_versions > 0 {
             outln!("  {} kept beside an earlier version of the same name", counted(imported.new_versions, "file"));
         }

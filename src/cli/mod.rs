@@ -22,6 +22,7 @@ mod init;
 mod output;
 mod plan;
 mod progress;
+mod repair;
 mod search;
 mod settings;
 mod show;
@@ -83,6 +84,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Show(args) => show::run(&args, &vault()?, output),
         Command::Stats(args) => stats::run(&args, &vault()?, output),
         Command::Verify(args) => verify::run(&args, &vault()?, output),
+        Command::Repair(args) => repair::run(&args, &vault()?, output),
         Command::Audit(args) => audit::run(&args, &vault, output),
         Command::Simulate(args) => simulate::run(&args, output),
         Command::Completions { shell } => {

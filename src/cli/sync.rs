@@ -5,7 +5,7 @@ use super::exit::{Exit, Failure, of_acquire};
 use super::output::{Output, bytes, counted, number};
 use super::progress::Progress;
 use super::{import, open_for_writing, runtime, settings};
-use chatvault::acquire::{AcquireSettings, Cancel};
+use chatvault::acquire::{AcquireSettings, Cancel, CancelHandle};
 use chatvault::archive::Archive;
 use chatvault::pipeline::{self, RunOptions, SyncReport};
 use serde_json::{Value, json};
@@ -48,20 +48,25 @@ pub(super) fn run_with(
     output: &Output,
 ) -> Result<SyncReport, Failure> {
     let (handle, cancel) = Cancel::pair();
-    let interrupt = runtime.spawn(async move {
-        let terminated = AtomicBool::new(false);
-        interrupted(&terminated).await;
-        handle.cancel();
-        // A second Ctrl-C does not wait.
-        interrupted(&terminated).await;
-        std::process::exit(Exit::Interrupted as i32);
-    });
+    let interrupt = interrupt(runtime, handle);
     let progress = Progress::new(output, "sync");
     let watcher = |step| progress.step(step);
     let report = pipeline::sync(runtime, settings, archive, RunOptions::default(), progress.sink(), &watcher, cancel);
     progress.done();
     interrupt.abort();
     Ok(report?)
+}
+
+/// Ends a run on Ctrl-C or SIGTERM, and the program on the second one.
+pub(super) fn interrupt(runtime: &tokio::runtime::Runtime, handle: CancelHandle) -> tokio::task::JoinHandle<()> {
+    runtime.spawn(async move {
+        let terminated = AtomicBool::new(false);
+        interrupted(&terminated).await;
+        handle.cancel();
+        // A second Ctrl-C does not wait.
+        interrupted(&terminated).await;
+        std::process::exit(Exit::Interrupted as i32);
+    })
 }
 
 /// Returns when the user (Ctrl-C) or a supervisor (SIGTERM, which sets `terminated`) wants the process to end.
@@ -120,6 +125,9 @@ pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Res
             number(stream.already),
             number(stream.failed + stream.refused),
         );
+        if stream.restored > 0 {
+            outln!("  {} of them put back that the archive had lost or held damaged", number(stream.restored));
+        }
         for problem in &stream.problems {
             let kind = serde_json::to_value(problem.kind).ok();
             let kind = kind.as_ref().and_then(Value::as_str).unwrap_or("problem");

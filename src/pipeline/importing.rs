@@ -5,7 +5,8 @@
 
 use super::indexing::IndexRun;
 use super::{RunError, Step, Watcher};
-use crate::archive::{Archive, ArchiveError, Arrival, Provenance, Published, Window};
+use crate::archive::naming::stream_and_window;
+use crate::archive::{Archive, ArchiveError, Arrival, Provenance, Published};
 use crate::decode::{Container, container_of};
 use flate2::bufread::MultiGzDecoder;
 use rayon::prelude::*;
@@ -23,6 +24,8 @@ pub struct ImportReport {
     pub bytes: u64,
     /// Files that the archive holds already, byte for byte.
     pub already: u64,
+    /// Files that the archive had lost or held damaged; their bytes were put back.
+    pub restored: u64,
     /// Files kept beside an earlier version of the same name.
     pub new_versions: u64,
     /// Files that are no LivePerson data; they were left alone.
@@ -136,6 +139,7 @@ pub(super) fn import_all(
             indexed.extend(file);
             match outcome {
                 Outcome::Taken(Published::Already(_)) => report.already += 1,
+                Outcome::Taken(Published::Restored(_)) => report.restored += 1,
                 Outcome::Taken(published) => {
                     report.imported += 1;
                     report.bytes += published.file().size_bytes;
@@ -186,7 +190,8 @@ fn import_file(archive: &Archive, path: &Path) -> Result<Outcome, RunError> {
         program: concat!("chatvault ", env!("CARGO_PKG_VERSION")).into(),
         ..Provenance::default()
     };
-    let arrival = Arrival { window, expected_bytes: None, provenance };
+    // The copy may be here to mend what is damaged, so "held already" must be looked at and not believed.
+    let arrival = Arrival { window, expected_bytes: None, provenance, reread: true };
     match archive.import_copy(stream, name, path, arrival) {
         Ok(published) => Ok(Outcome::Taken(published)),
         Err(error @ ArchiveError::UnsafeName { .. }) => {
@@ -211,7 +216,7 @@ const LOOK_AHEAD: u64 = 64 * 1024;
 
 /// Whether a file holds LivePerson data, by its content. `None`: it does not. Damaged and encrypted files count as data:
 /// they must be kept and reported, not passed over.
-fn recognise(file: File, name: &str) -> std::io::Result<Option<ImportedKind>> {
+pub(super) fn recognise(file: File, name: &str) -> std::io::Result<Option<ImportedKind>> {
     let mut reader = BufReader::with_capacity(16 * 1024, file);
     let start = reader.fill_buf()?;
     if start.is_empty() {
@@ -293,36 +298,9 @@ fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
     Some(stream.map_or(ImportedKind::Unknown, |(_, stream)| ImportedKind::DataAccess(stream)))
 }
 
-/// Reads `<Prefix>.<startMillis>.<endMillis>.part-…`; other names say nothing.
-fn stream_and_window(name: &str) -> (Option<&'static str>, Option<Window>) {
-    let mut parts = name.split('.');
-    let stream = match parts.next() {
-        Some("Engagement") => "data-access/engagement",
-        Some("Agent") => "data-access/agent-activity",
-        Some("WebSession") => "data-access/web-session",
-        Some("Survey") => "data-access/survey",
-        _ => return (None, None),
-    };
-    let mut instant = || parts.next().filter(|text| text.len() == 13).and_then(|text| text.parse::<i64>().ok());
-    let window = match (instant(), instant()) {
-        (Some(start_ms), Some(end_ms)) if start_ms < end_ms => Some(Window { start_ms, end_ms }),
-        _ => None,
-    };
-    (Some(stream), window)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_tell_the_window_and_nothing_else() {
-        let name = "Engagement.1467853200000.1467856800000.part-00000-0.gz";
-        let window = Window { start_ms: 1_467_853_200_000, end_ms: 1_467_856_800_000 };
-        assert_eq!(stream_and_window(name), (Some("data-access/engagement"), Some(window)));
-        assert_eq!(stream_and_window("Engagement.2.1.gz"), (Some("data-access/engagement"), None));
-        assert_eq!(stream_and_window("notes.json"), (None, None));
-    }
 
     #[test]
     fn content_tells_the_kind() {
