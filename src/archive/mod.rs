@@ -58,7 +58,7 @@ pub use check::CheckLimits;
 pub use coverage::{EntryState, LedgerEntry, Listing, ListingKind};
 pub use disk::{Disk, RealDisk};
 pub use entry::{
-    ArchivedFile, Arrival, Clock, Contents, ListedFile, ListingOutcome, Provenance, Published, Sha256Hex, Window,
+    ArchivedFile, Arrival, Clock, Contents, EncryptedFile, ListedFile, ListingOutcome, Provenance, Published, Sha256Hex, Window,
 };
 pub use error::ArchiveError;
 pub use ingest::Draft;
@@ -257,6 +257,27 @@ impl Archive {
     /// What decoding found in one file; `None` if it was not decoded yet.
     pub fn contents_of(&self, sequence: u64) -> Result<Option<Contents>, ArchiveError> {
         self.ledger().contents_of(sequence)
+    }
+
+    /// Records that a file waits for keys.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](ArchiveError::ReadOnly), ledger errors (also for a sequence that does not exist).
+    pub fn record_encrypted(&self, file: &EncryptedFile) -> Result<(), ArchiveError> {
+        self.writer()?.set_encrypted(file)
+    }
+
+    /// Records that files wait for keys no longer.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](ArchiveError::ReadOnly), ledger errors.
+    pub fn forget_encrypted(&self, sequences: &[u64]) -> Result<(), ArchiveError> {
+        self.writer()?.remove_encrypted(sequences)
+    }
+
+    /// The files that wait for keys, ascending.
+    pub fn encrypted_files(&self) -> Result<Vec<EncryptedFile>, ArchiveError> {
+        self.ledger().encrypted_files()
     }
 
     /// Names already published in this stream, each with its latest version.

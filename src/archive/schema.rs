@@ -16,12 +16,15 @@ use super::error::ArchiveError;
 /// `PRAGMA application_id`: "CHVT", so that `file` and our own `open` tell a vault from any other SQLite database.
 pub const APPLICATION_ID: i64 = 0x4348_5654;
 /// `PRAGMA user_version`: the vault format that this program writes, and the newest that it reads.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
 /// How long a connection waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The tables of format 1. FORMAT.md explains each; a test keeps the two equal.
+/// The tables of this format. FORMAT.md explains each; a test keeps the two equal.
 pub const SCHEMA: &str = include_str!("schema.sql");
+
+/// What each format added to the one before, from format 2 on.
+const MIGRATIONS: [(i64, &str); 1] = [(2, include_str!("schema_2.sql"))];
 
 /// Builds a new database at `path`, which must not exist: tables, meta rows, and the first event of the chain.
 pub(crate) fn build(path: &Path, account_id: &str, actor: &str, now_ms: i64) -> Result<(), ArchiveError> {
@@ -48,12 +51,27 @@ pub(crate) fn build(path: &Path, account_id: &str, actor: &str, now_ms: i64) -> 
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, ArchiveError> {
     let failed = |source| ArchiveError::from_database(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     prepare(&connection).map_err(failed)?;
-    check_format(&connection, path)?;
+    let found = check_format(&connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    migrate(&mut connection, found).map_err(failed)?;
     Ok(connection)
+}
+
+/// Brings a database of an older format up to this one, as a whole or not at all. The rows of the chain and of the
+/// manifest stay as they are.
+fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    if found == FORMAT {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (_, added) in MIGRATIONS.iter().filter(|(format, _)| *format > found) {
+        transaction.execute_batch(added)?;
+    }
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
 }
 
 /// Opens the database for reading, while a writer works or not.
@@ -109,7 +127,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "trusted_schema", false)
 }
 
-fn check_format(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
+/// Refuses what is no vault, or one of a newer format; gives the format.
+fn check_format(connection: &Connection, path: &Path) -> Result<i64, ArchiveError> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let failed = |source| ArchiveError::from_database(path, source);
     if pragma("application_id").map_err(failed)? != APPLICATION_ID {
@@ -120,7 +139,7 @@ fn check_format(connection: &Connection, path: &Path) -> Result<(), ArchiveError
     if found > FORMAT {
         return Err(ArchiveError::NewerFormat { path: path.to_path_buf(), found, known: FORMAT });
     }
-    Ok(())
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -167,7 +186,39 @@ mod tests {
         assert!(matches!(open_reader(&foreign), Err(ArchiveError::NotAVault { .. })));
         assert!(matches!(open_writer(&foreign), Err(ArchiveError::NotAVault { .. })));
         Connection::open(&path).unwrap().pragma_update(None, "user_version", FORMAT + 1).unwrap();
-        assert!(matches!(open_reader(&path), Err(ArchiveError::NewerFormat { found: 2, known: 1, .. })));
+        assert!(matches!(open_reader(&path), Err(ArchiveError::NewerFormat { found: 3, known: 2, .. })));
+    }
+
+    /// The tables as format 1 had them: what the migrations add is taken off again.
+    fn built_as_format_1() -> (tempfile::TempDir, std::path::PathBuf) {
+        let (folder, path) = built();
+        let raw = Connection::open(&path).unwrap();
+        raw.execute_batch("DROP TABLE encrypted; PRAGMA user_version = 1").unwrap();
+        (folder, path)
+    }
+
+    fn tables(path: &Path) -> Vec<String> {
+        let raw = Connection::open(path).unwrap();
+        let mut statement = raw.prepare("SELECT coalesce(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn a_database_of_format_1_is_read_as_it_is_and_migrated_by_a_writer() {
+        let (_folder, path) = built_as_format_1();
+        drop(open_reader(&path).unwrap());
+        let reader = open_reader(&path).unwrap();
+        assert_eq!(reader.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 1);
+        assert!(!tables(&path).iter().any(|table| table.contains("TABLE encrypted")));
+        drop(reader);
+        for _ in 0..2 {
+            let writer = open_writer(&path).unwrap();
+            assert_eq!(writer.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), FORMAT);
+            assert!(chain::walk(&writer).unwrap().ok);
+            assert_eq!(writer.query_row("SELECT count(*) FROM encrypted", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        }
+        // A migrated database is like a new one.
+        assert_eq!(tables(&path), tables(&built().1));
     }
 
     #[test]
