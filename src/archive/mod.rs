@@ -58,7 +58,8 @@ pub use check::CheckLimits;
 pub use coverage::{EntryState, LedgerEntry, Listing, ListingKind};
 pub use disk::{Disk, RealDisk};
 pub use entry::{
-    ArchivedFile, Arrival, Clock, Contents, EncryptedFile, ListedFile, ListingOutcome, Provenance, Published, Sha256Hex, Window,
+    ArchivedFile, Arrival, Clock, Contents, EncryptedFile, ListedFile, ListingOutcome, Provenance, Published,
+    Sha256Hex, Window,
 };
 pub use error::ArchiveError;
 pub use ingest::Draft;

@@ -238,7 +238,8 @@ mod tests {
     fn line_breaks_and_headers_may_be_lost() {
         // The check value of the CRC catalogue.
         assert_eq!(crc24(b"123456789"), 0x0021_cf02);
-        for headers in ["", "Version: BCPG v1.58\n", "Version: GnuPG v2.0.22 (GNU/Linux)\nComment: hQIMA words here\n"] {
+        for headers in ["", "Version: BCPG v1.58\n", "Version: GnuPG v2.0.22 (GNU/Linux)\nComment: hQIMA words here\n"]
+        {
             for line_break in ["\n", "\r\n", " ", "", "\\n", "\\r\\n", "\n\n", " \n"] {
                 for packets in [packets(), packets()[..300].to_vec(), packets()[..299].to_vec()] {
                     let text = armored(&packets, headers, line_break);

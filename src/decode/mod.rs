@@ -289,7 +289,8 @@ impl<'d, 's> Decoder<'d, 's> {
         if content.account_id != self.context.account_id && !self.context.account_id.is_empty() {
             self.note(ProblemKind::OtherAccount, byte, format!("record of account {}", short(&content.account_id)));
         }
-        let is_closed_part = content.conversation_id.is_none() && content.end_ms.is_none() && content.encrypted.is_some();
+        let is_closed_part =
+            content.conversation_id.is_none() && content.end_ms.is_none() && content.encrypted.is_some();
         if content.conversation_id.is_none() && !is_closed_part {
             self.note(ProblemKind::NoConversationId, byte, "the record has no conversationId");
         }

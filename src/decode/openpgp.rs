@@ -184,10 +184,7 @@ impl Keyring {
         let ring = TheRing {
             secret_keys: self.keys.iter().collect(),
             // Without an integrity check, and GnuPG's own AEAD: neither is what one would send today, both are in archives.
-            decrypt_options: DecryptionOptions::new()
-                .enable_legacy()
-                .enable_gnupg_aead()
-                .set_seipdv1_read_mode(mode),
+            decrypt_options: DecryptionOptions::new().enable_legacy().enable_gnupg_aead().set_seipdv1_read_mode(mode),
             ..TheRing::default()
         };
         match message.decrypt_the_ring(ring, true) {
@@ -227,7 +224,8 @@ fn recipients(session_keys: &[Esk]) -> Vec<String> {
 
 fn parse_keys(packets: &[u8]) -> Option<Vec<SignedSecretKey>> {
     catch_unwind(|| {
-        let keys: Vec<SignedSecretKey> = SignedSecretKey::from_bytes_many(packets).ok()?.collect::<Result<_, _>>().ok()?;
+        let keys: Vec<SignedSecretKey> =
+            SignedSecretKey::from_bytes_many(packets).ok()?.collect::<Result<_, _>>().ok()?;
         (!keys.is_empty()).then_some(keys)
     })
     .ok()
@@ -292,7 +290,9 @@ pub(super) struct Clear<'m>(Option<Message<'m>>);
 
 impl Read for Clear<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let damaged = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, format!("the OpenPGP message is damaged ({reason})"));
+        let damaged = |reason: &str| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("the OpenPGP message is damaged ({reason})"))
+        };
         // Taken out meanwhile: a reader that has failed once is never touched again.
         let Some(mut message) = self.0.take() else { return Err(damaged("reading it has failed before")) };
         match catch_unwind(AssertUnwindSafe(|| message.read(buffer).map(|read| (read, message)))) {

@@ -190,7 +190,11 @@ impl Decoder<'_, '_> {
         };
         let (file, length) = match spool() {
             Ok((_, length)) if length > MAX_FILE_MESSAGE => {
-                return self.broken(ProblemKind::TooLarge, 0, format!("an OpenPGP message of over {MAX_FILE_MESSAGE} bytes"));
+                return self.broken(
+                    ProblemKind::TooLarge,
+                    0,
+                    format!("an OpenPGP message of over {MAX_FILE_MESSAGE} bytes"),
+                );
             }
             Ok(spooled) => spooled,
             Err(error) => return self.broken(ProblemKind::DamagedContainer, 0, error.to_string()),
@@ -256,7 +260,11 @@ impl Decoder<'_, '_> {
         let mut zip = Vec::new();
         match clear.take(MAX_ZIP + 1).read_to_end(&mut zip) {
             Ok(length) if length as u64 > MAX_ZIP => {
-                self.note(ProblemKind::TooLarge, 0, format!("a zip file of over {MAX_ZIP} bytes inside an OpenPGP message"));
+                self.note(
+                    ProblemKind::TooLarge,
+                    0,
+                    format!("a zip file of over {MAX_ZIP} bytes inside an OpenPGP message"),
+                );
             }
             Ok(_) => self.file(Cursor::new(zip), b"PK\x03\x04"),
             Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
@@ -276,9 +284,10 @@ struct Capped<'m> {
 impl Read for Capped<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.clear.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "the OpenPGP message is a decompression bomb")
-        })?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the OpenPGP message is a decompression bomb"))?;
         Ok(read)
     }
 }

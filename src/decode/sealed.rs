@@ -178,7 +178,8 @@ impl<'k> Opener<'k> {
             Ok(clear) => {
                 self.budget -= clear.len().min(self.budget);
                 self.encryption.opened += 1;
-                let clear = String::from_utf8(clear).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned());
+                let clear =
+                    String::from_utf8(clear).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned());
                 if self.depth >= MAX_DEPTH || !has_armor(clear.as_bytes()) {
                     return clear;
                 }
