@@ -285,20 +285,25 @@ impl<'j> Pull<'j> {
 /// Whether JSON starts with a string, bare or in one union wrapper.
 pub(super) fn is_text(json: &[u8]) -> bool {
     let json = json.trim_ascii_start();
-    if json.starts_with(b"\"") {
-        return true;
-    }
-    let wrapped = || -> Option<&[u8]> {
-        let key = json.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
-        let end = key.iter().take(LONGEST_BRANCH).position(|byte| *byte == b'"')?;
-        let is_wrapper = std::str::from_utf8(&key[..end]).is_ok_and(is_branch);
-        is_wrapper.then(|| key[end + 1..].trim_ascii_start())?.strip_prefix(b":").map(<[u8]>::trim_ascii_start)
-    };
-    wrapped().is_some_and(|value| value.starts_with(b"\""))
+    json.starts_with(b"\"") || first_field(json).is_some_and(|(key, value)| is_branch(key) && value.starts_with(b"\""))
 }
 
-/// Bytes in which the name of a union branch must end.
+/// Whether JSON starts with a list, bare or in its union wrapper.
+pub(super) fn is_list(json: &[u8]) -> bool {
+    let json = json.trim_ascii_start();
+    json.starts_with(b"[") || first_field(json).is_some_and(|(key, _)| key == "array")
+}
+
+/// Longest first key that is looked at, bytes.
 const LONGEST_BRANCH: usize = 128;
+
+/// First key of an object, and what stands behind its colon.
+fn first_field(json: &[u8]) -> Option<(&str, &[u8])> {
+    let key = json.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let end = key.iter().take(LONGEST_BRANCH).position(|byte| *byte == b'"')?;
+    let value = key[end + 1..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    Some((std::str::from_utf8(&key[..end]).ok()?, value))
+}
 
 fn parse_integer(text: &str) -> Option<i64> {
     let text = text.trim();

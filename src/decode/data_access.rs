@@ -3,7 +3,7 @@
 //! Field names are those of reference `data-access.md`, section 7, in every spelling it gives. Fields this version does
 //! not know are kept as JSON text, so that nothing an answer holds is invisible.
 
-use super::avro_json::{Broken, Pull};
+use super::avro_json::{Broken, Pull, is_list};
 use super::problem::{ProblemKind, Problems};
 use crate::conversation::{Campaign, Conversation, Message, Role, Transfer};
 use std::ops::Range;
@@ -72,36 +72,45 @@ pub(super) fn read_value(pull: &mut Pull<'_>) -> Result<Contents> {
 /// list of any of these. Their first keys tell them apart.
 pub(super) fn read_part(json: &[u8]) -> Result<Contents> {
     let mut contents = Contents::default();
-    Pull::new(json).array(&mut |pull| {
+    let mut pull = Pull::new(json);
+    if !is_list(json) {
         let raw = pull.raw()?;
-        let base = pull.at() - raw.len();
-        let mut keys = Vec::new();
-        Pull::new(raw).record(&str::to_owned, &mut |pull, key: String| {
-            keys.push(key);
-            pull.skip()
-        })?;
-        let has = |known: &[&str]| keys.iter().any(|key| known.contains(&key.as_str()));
-        let mut pull = Pull::new(raw);
-        let first = contents.found.len();
-        if has(&["recordCollection", "dataType", "metaData"]) {
-            let value = read_value(&mut pull)?;
-            contents.envelope = value.envelope;
-            contents.found.extend(value.found);
-            contents.other_bodies += value.other_bodies;
-        } else if has(&["body"]) {
-            read_element(&mut pull, &mut contents.found, &mut contents.other_bodies)?;
-        } else if has(&["engagements", "header"]) {
-            read_body(&mut pull, &mut contents.found, &mut contents.other_bodies)?;
-        } else if let Some(conversation) = read_conversation(&mut pull)? {
-            contents.found.push((0..raw.len(), Found::Conversation(conversation)));
-        }
-        // Places are those in the whole text, as everywhere.
-        for (place, _) in &mut contents.found[first..] {
-            *place = place.start + base..place.end + base;
-        }
-        Ok(())
+        read_of_part(raw, pull.at() - raw.len(), &mut contents)?;
+        return Ok(contents);
+    }
+    pull.array(&mut |pull| {
+        let raw = pull.raw()?;
+        read_of_part(raw, pull.at() - raw.len(), &mut contents)
     })?;
     Ok(contents)
+}
+
+/// `base`: where `raw` begins in the text that it is a part of.
+fn read_of_part(raw: &[u8], base: usize, contents: &mut Contents) -> Result<()> {
+    let mut keys = Vec::new();
+    Pull::new(raw).record(&str::to_owned, &mut |pull, key: String| {
+        keys.push(key);
+        pull.skip()
+    })?;
+    let has = |known: &[&str]| keys.iter().any(|key| known.contains(&key.as_str()));
+    let mut pull = Pull::new(raw);
+    let first = contents.found.len();
+    if has(&["recordCollection", "dataType", "metaData"]) {
+        let value = read_value(&mut pull)?;
+        contents.envelope = value.envelope;
+        contents.found.extend(value.found);
+        contents.other_bodies += value.other_bodies;
+    } else if has(&["body"]) {
+        read_element(&mut pull, &mut contents.found, &mut contents.other_bodies)?;
+    } else if has(&["engagements", "header"]) {
+        read_body(&mut pull, &mut contents.found, &mut contents.other_bodies)?;
+    } else if let Some(conversation) = read_conversation(&mut pull)? {
+        contents.found.push((0..raw.len(), Found::Conversation(conversation)));
+    }
+    for (place, _) in &mut contents.found[first..] {
+        *place = place.start + base..place.end + base;
+    }
+    Ok(())
 }
 
 fn set<T>(value: Result<Option<T>>, into: &mut Option<T>) -> Result<()> {

@@ -155,7 +155,9 @@ impl<'k> Opener<'k> {
         let mut out = String::new();
         let mut at = 0;
         for block in blocks {
-            out.push_str(&around(at, block.place.start));
+            let before = around(at, block.place.start);
+            // White space at either end belongs to the armor.
+            out.push_str(if at == 0 && is_blank(&before) { "" } else { &before });
             at = block.place.end;
             match block.packets {
                 Some(packets) => out.push_str(&self.message(&packets)),
@@ -166,9 +168,9 @@ impl<'k> Opener<'k> {
                 }
             }
         }
-        out.push_str(&around(at, text.len()));
-        // An armored block that stood alone had white space around it at most.
-        Some(if out.trim().is_empty() { String::new() } else { out })
+        let after = around(at, text.len());
+        out.push_str(if is_blank(&after) { "" } else { &after });
+        Some(out)
     }
 
     fn message(&mut self, packets: &[u8]) -> String {
@@ -261,6 +263,11 @@ fn string_end(json: &[u8], start: usize) -> usize {
         at += 2;
     }
     json.len()
+}
+
+/// Nothing but white space, also where its escapes were escaped once more.
+fn is_blank(text: &str) -> bool {
+    text.replace("\\r", "").replace("\\n", "").trim().is_empty()
 }
 
 fn is_json(text: &str) -> bool {
