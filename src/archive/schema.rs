@@ -189,11 +189,24 @@ mod tests {
         assert!(matches!(open_reader(&path), Err(ArchiveError::NewerFormat { found: 3, known: 2, .. })));
     }
 
-    /// The tables as format 1 had them: what the migrations add is taken off again.
+    /// A database as the program of format 1 made it: its tables are frozen in `data/`.
     fn built_as_format_1() -> (tempfile::TempDir, std::path::PathBuf) {
-        let (folder, path) = built();
-        let raw = Connection::open(&path).unwrap();
-        raw.execute_batch("DROP TABLE encrypted; PRAGMA user_version = 1").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vault.db");
+        let mut raw = Connection::open(&path).unwrap();
+        raw.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        raw.execute_batch(include_str!("../../data/vault-format-1.sql")).unwrap();
+        raw.execute_batch("INSERT INTO meta VALUES ('account_id', '1'), ('created_ms', '5')").unwrap();
+        let transaction = raw.transaction().unwrap();
+        let created = json!({ "account_id": "1", "format": 1 });
+        chain::append(&transaction, 5, "test", EventKind::Created, &created).unwrap();
+        transaction
+            .execute_batch(
+                "INSERT INTO files VALUES (1, 's', 'n', 1, 'files/s/n', 'files/s/n', NULL, NULL, printf('%064d', 0), 1, \
+                 'plain', 1, 0, '{}', 1); INSERT INTO contents VALUES (1, 2, 3, 0); PRAGMA user_version = 1",
+            )
+            .unwrap();
+        transaction.commit().unwrap();
         (folder, path)
     }
 
@@ -215,7 +228,10 @@ mod tests {
             let writer = open_writer(&path).unwrap();
             assert_eq!(writer.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), FORMAT);
             assert!(chain::walk(&writer).unwrap().ok);
-            assert_eq!(writer.query_row("SELECT count(*) FROM encrypted", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+            let count = |table| {
+                writer.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
+            };
+            assert_eq!((count("encrypted"), count("events"), count("files"), count("contents")), (0, 1, 1, 1));
         }
         // A migrated database is like a new one.
         assert_eq!(tables(&path), tables(&built().1));

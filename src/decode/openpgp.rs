@@ -279,7 +279,7 @@ impl fmt::Display for Sealed {
             Sealed::NoKey => f.write_str("no key for it is at hand"),
             Sealed::Locked => f.write_str("the passphrase of its key is missing or wrong"),
             Sealed::Damaged(reason) | Sealed::Unsupported(reason) => f.write_str(reason),
-            Sealed::TooLarge => f.write_str("its clear text is larger than a record may be"),
+            Sealed::TooLarge => f.write_str("its clear text is too large"),
         }
     }
 }

@@ -19,6 +19,13 @@ use std::collections::BTreeSet;
 /// Messages inside messages that are opened.
 const MAX_DEPTH: u8 = 2;
 
+/// Clear bytes for each encrypted byte beyond which a message is a decompression bomb: anybody who chats can write one, and
+/// what it comes to would lie in the index. Transcripts reach ten.
+const MAX_EXPANSION: usize = 64;
+
+/// Clear bytes that any message may come to, if its record may.
+const SMALLEST_LIMIT: usize = 4 << 20;
+
 /// Whether bytes hold an armored message. The one question that is asked of every record, so it must cost nothing.
 pub(super) fn has_armor(bytes: &[u8]) -> bool {
     memchr::memmem::find(bytes, BEGIN_MESSAGE.as_bytes()).is_some()
@@ -119,9 +126,14 @@ impl<'k> Opener<'k> {
         if !has_armor(token) {
             return Cow::Borrowed(token);
         }
-        let Some(text) = unescaped(token) else { return Cow::Borrowed(token) };
         let before = self.encryption.unreadable;
-        let Some(clear) = self.text(&text) else { return Cow::Borrowed(token) };
+        let clear = match unescaped(token) {
+            Some(text) => match self.text(&text) {
+                Some(clear) => clear,
+                None => return Cow::Borrowed(token),
+            },
+            None => self.damaged("the string that it stands in cannot be read"),
+        };
         let is_closed = self.encryption.unreadable > before;
         let quoted = |text: &str| serde_json::to_vec(text).unwrap_or_else(|_| b"null".to_vec());
         let as_json = |clear: &str| is_json(clear).then(|| clear.as_bytes().to_vec());
@@ -161,11 +173,7 @@ impl<'k> Opener<'k> {
             at = block.place.end;
             match block.packets {
                 Some(packets) => out.push_str(&self.message(&packets)),
-                None => {
-                    self.encryption.unreadable += 1;
-                    self.broken.get_or_insert(Sealed::Damaged("its ASCII armor is damaged"));
-                    out.push_str(DAMAGED_MARKER);
-                }
+                None => out.push_str(&self.damaged("its ASCII armor is damaged")),
             }
         }
         let after = around(at, text.len());
@@ -173,8 +181,15 @@ impl<'k> Opener<'k> {
         Some(out)
     }
 
+    fn damaged(&mut self, reason: &'static str) -> String {
+        self.encryption.unreadable += 1;
+        self.broken.get_or_insert(Sealed::Damaged(reason));
+        DAMAGED_MARKER.to_owned()
+    }
+
     fn message(&mut self, packets: &[u8]) -> String {
-        let opened = self.keys.open(packets, self.budget);
+        let expanded = packets.len().saturating_mul(MAX_EXPANSION).max(SMALLEST_LIMIT);
+        let opened = self.keys.open(packets, self.budget.min(expanded));
         self.encryption.add(&Encryption { key_ids: opened.key_ids.clone(), ..Encryption::default() });
         match opened.outcome {
             Ok(clear) => {
