@@ -1,10 +1,11 @@
 //! OpenPGP: what gpg encrypts is archived as it came, opened where a key is at hand, and waits where none is.
 
-use crate::support::{Run, Vault, temp_folder};
+use crate::support::{Lab, Run, Vault, temp_folder, world};
 use chatvault::conversation::Revision;
 use chatvault::decode::{
     DecodeLimits, FileContext, FileReport, Keyring, KeyringError, ProblemKind, decode_with_keys, locate_record,
 };
+use chatvault::simulator::Script;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -527,6 +528,13 @@ fn a_key_that_comes_later_opens_what_waited() {
     assert!(raw.contains("BEGIN PGP MESSAGE") && !raw.contains("locked refund"));
     let hit = &vault.json(&["search", "id:2"], 0)["hits"][0];
     assert_eq!((&hit["encrypted"]["opened"], &hit["revisions"]), (&json!(1), &json!(1)));
+    // A run that dies before it tells the ledger leaves the file to the next one, which changes nothing more.
+    let ledger = rusqlite::Connection::open(vault.path().join("vault.db")).unwrap();
+    ledger.execute("INSERT INTO encrypted VALUES (1, 2, ?1, '')", [&archive.id]).unwrap();
+    let run = with_keys(&vault, &["--json", "index"], &[archive, locked], Some(PASSPHRASE)).exits(0);
+    assert_eq!((&run.json()["index"]["files"], &run.json()["documents"]), (&json!(1), &json!(3)));
+    assert_eq!(run.json()["coverage"]["complete"], json!(true));
+    assert_eq!(found(&vault, "has:encrypted OR has:revision"), [""; 0]);
     // Nothing is left to do, with keys and without.
     let run = with_keys(&vault, &["--json", "index"], &[archive, locked], Some(PASSPHRASE)).exits(0);
     assert_eq!(run.json()["index"]["files"], json!(0));
@@ -596,6 +604,31 @@ fn what_stands_for_a_closed_record_goes_with_it() {
     let raw = vault.run(&["show", "9", "--raw"]).exits(0).stdout;
     assert!(raw.starts_with("-----BEGIN PGP MESSAGE-----"), "{raw}");
     vault.run(&["verify"]).exits(0);
+}
+
+/// `sync` takes a key as `index` does: what waits is opened, and a key that cannot be read changes only the exit code.
+#[test]
+fn sync_opens_what_waits() {
+    let home = Home::new();
+    let lab = Lab::new(world(30, 4), Script::default());
+    let vault = lab.vault();
+    let folder = temp_folder();
+    let record = String::from_utf8(one_line("2", &home.encrypt("secret refund"))).unwrap();
+    let record = record.replace("\"75555851\"", &format!("\"{}\"", lab.account()));
+    fs::write(folder.path().join("record.json"), record).unwrap();
+    vault.run(&["import", &folder.path().to_string_lossy()]).exits(12);
+    let run = Run::of(vault.command(&["sync"]).env("CHATVAULT_PGP_KEY", "nonsense-4711").output().unwrap()).exits(12);
+    assert!(
+        run.stdout.contains("complete, but for what is encrypted") && !run.all().contains("4711"),
+        "{}",
+        run.stdout
+    );
+    assert_eq!(found(&vault, "\"secret refund\""), [""; 0]);
+    // Nothing new is encrypted, so nothing is said; what waits is no news.
+    vault.run(&["sync"]).exits(0);
+    with_keys(&vault, &["sync"], &[&gpg().archive], None).exits(0);
+    assert_eq!(found(&vault, "\"secret refund\""), ["2"]);
+    assert_eq!(vault.json(&["search", "*"], 0)["coverage"]["complete"], json!(true));
 }
 
 /// A vault of the format before is searched as it is, and migrated by the first command that writes.
