@@ -1,6 +1,6 @@
 //! Raw bytes → conversations.
 //!
-//! * Takes: a file of the archive, whatever its container and whichever form of the envelope it uses.
+//! * Takes: a file of the archive, whatever its container and whichever form of the envelope it uses; the PGP keys at hand.
 //! * Gives: one [`Revision`] per conversation record, to a callback, and a [`FileReport`].
 //! * Promises: streams in bounded memory; a bad record never stops a file; every problem is counted and located.
 //! * Never: trusts a file name, recurses with the input, or changes a byte of the archive.
