@@ -16,7 +16,7 @@ pub mod repair;
 mod watching;
 
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
-pub use indexing::{FileProblems, IndexReport, RunOptions, StreamCounts};
+pub use indexing::{EncryptedCounts, FileProblems, IndexReport, RunOptions, StreamCounts};
 pub use watching::{Paces, Round, watch};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};
@@ -109,7 +109,7 @@ pub fn sync(
             run.catch_up()?;
             run.index_stream(std::iter::from_fn(|| arriving.blocking_recv()))?;
             run.catch_up()?;
-            Ok(run.finish()?)
+            run.finish()
         });
         let acquired = runtime.block_on(acquire::sync(settings, archive.clone(), acquire_progress, published, cancel));
         (acquired, indexing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -146,7 +146,7 @@ pub fn import(
 pub fn bring_up(archive: &Archive, options: RunOptions, watcher: Watcher<'_>) -> Result<IndexReport, RunError> {
     let mut run = IndexRun::start(archive, options, watcher)?;
     run.catch_up()?;
-    Ok(run.finish()?)
+    run.finish()
 }
 
 /// Archive → a new index, made aside and put in the place of the old one when it is complete.
@@ -155,9 +155,9 @@ pub fn bring_up(archive: &Archive, options: RunOptions, watcher: Watcher<'_>) ->
 /// A failing archive or index. The old index stays in use then.
 pub fn rebuild(archive: &Archive, options: RunOptions, watcher: Watcher<'_>) -> Result<IndexReport, RunError> {
     let writer = Writer::rebuild(&index_home(archive.root()), archive.disk(), options.writer)?;
-    let mut run = IndexRun::with_writer(archive, writer, options, watcher);
+    let mut run = IndexRun::with_writer(archive, writer, options, watcher)?;
     run.catch_up()?;
-    Ok(run.finish()?)
+    run.finish()
 }
 
 /// How far the index covers the archive, counted on both sides.
@@ -171,7 +171,9 @@ pub struct Coverage {
     pub files_behind: u64,
     /// Records and files of the archive that could not be read, so that no search finds them.
     pub unreadable: u64,
-    /// Both counts agree, no file is behind and nothing was unreadable.
+    /// Records that no key at hand has opened, or not wholly: they are found by what was not encrypted.
+    pub encrypted: u64,
+    /// Both counts agree, no file is behind, nothing was unreadable and nothing waits for a key.
     pub complete: bool,
 }
 
@@ -192,5 +194,7 @@ pub fn coverage(archive: &Archive, reader: &Reader) -> Result<Coverage, RunError
     let indexed_records = reader.record_count()?;
     let files_behind = archive.last_sequence()?.saturating_sub(reader.checkpoint().sequence);
     let agrees = files_behind == 0 && archived_records == indexed_records && reader.checkpoint().merged;
-    Ok(Coverage { archived_records, indexed_records, files_behind, unreadable, complete: agrees && unreadable == 0 })
+    let encrypted = archive.encrypted_files()?.iter().map(|file| file.records).sum();
+    let complete = agrees && unreadable == 0 && encrypted == 0;
+    Ok(Coverage { archived_records, indexed_records, files_behind, unreadable, encrypted, complete })
 }

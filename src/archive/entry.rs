@@ -3,7 +3,7 @@
 //! Plain data without behaviour that touches a disk. Times are epoch milliseconds UTC, ranges are half-open,
 //! sizes are bytes as received (compressed where the source compressed them).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -147,6 +147,19 @@ pub struct Contents {
     pub conversations: u64,
     /// Problems met.
     pub problems: u64,
+}
+
+/// A file with records that no key at hand has opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncryptedFile {
+    /// Of the file.
+    pub sequence: u64,
+    /// Records that wait for a key; at least one.
+    pub records: u64,
+    /// Keys that their messages name.
+    pub key_ids: BTreeSet<String>,
+    /// Keys that were at hand when the file was last read.
+    pub tried: BTreeSet<String>,
 }
 
 /// Where the time comes from. A fixed clock is set by its owner and never moves by itself.

@@ -3,7 +3,7 @@
 //! Every change is one IMMEDIATE transaction that also appends its event to the chain: a row without its event, or
 //! an event without its row, cannot be committed. Only the writer's handle changes anything.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::chain::{self, EventKind, hash_column};
 use super::check::Whole;
 use super::disk::Disk;
-use super::entry::{ArchivedFile, Contents, Provenance, Sha256Hex, Window};
+use super::entry::{ArchivedFile, Contents, EncryptedFile, Provenance, Sha256Hex, Window};
 use super::error::ArchiveError;
 use super::layout::path_key;
 use super::{coverage, mend, schema};
@@ -194,6 +194,46 @@ impl Ledger {
         Ok(self.files("WHERE sequence = ?1", params![sequence])?.into_iter().next())
     }
 
+    pub(crate) fn set_encrypted(&mut self, file: &EncryptedFile) -> Result<(), ArchiveError> {
+        self.write(|transaction| {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO encrypted (sequence, records, key_ids, tried) VALUES (?1, ?2, ?3, ?4) \
+                     ON CONFLICT (sequence) DO UPDATE SET records = ?2, key_ids = ?3, tried = ?4",
+                )?
+                .execute(params![file.sequence, file.records, words(&file.key_ids), words(&file.tried)])
+                .map(|_| ())
+        })
+    }
+
+    pub(crate) fn remove_encrypted(&mut self, sequences: &[u64]) -> Result<(), ArchiveError> {
+        self.write(|transaction| {
+            let mut remove = transaction.prepare_cached("DELETE FROM encrypted WHERE sequence = ?1")?;
+            sequences.iter().try_for_each(|sequence| remove.execute([sequence]).map(drop))
+        })
+    }
+
+    pub(crate) fn encrypted_files(&self) -> Result<Vec<EncryptedFile>, ArchiveError> {
+        self.read(|connection| {
+            // A reader may have a vault of format 1 before it.
+            let is_there = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'encrypted'";
+            if !connection.prepare_cached(is_there)?.exists([])? {
+                return Ok(Vec::new());
+            }
+            let all = "SELECT sequence, records, key_ids, tried FROM encrypted ORDER BY sequence";
+            let set = |row: &Row<'_>, column| -> rusqlite::Result<BTreeSet<String>> {
+                Ok(row.get::<_, String>(column)?.split_whitespace().map(str::to_owned).collect())
+            };
+            connection
+                .prepare_cached(all)?
+                .query_map([], |row| {
+                    let (sequence, records) = (row.get(0)?, row.get(1)?);
+                    Ok(EncryptedFile { sequence, records, key_ids: set(row, 2)?, tried: set(row, 3)? })
+                })?
+                .collect()
+        })
+    }
+
     /// Every version of a name, oldest first.
     pub(crate) fn versions(&self, stream: &str, name: &str) -> Result<Vec<ArchivedFile>, ArchiveError> {
         self.files("WHERE stream = ?1 AND name = ?2 ORDER BY version", params![stream, name])
@@ -331,6 +371,10 @@ pub(crate) fn insert_file(
         stored_at_ms: by.now_ms,
         provenance: file.provenance.clone(),
     })
+}
+
+fn words(set: &BTreeSet<String>) -> String {
+    set.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 fn last_sequence(connection: &Connection) -> rusqlite::Result<u64> {

@@ -69,7 +69,8 @@ pub use check::CheckLimits;
 pub use coverage::{EntryState, LedgerEntry, Listing, ListingKind};
 pub use disk::{Disk, RealDisk};
 pub use entry::{
-    ArchivedFile, Arrival, Clock, Contents, ListedFile, ListingOutcome, Provenance, Published, Sha256Hex, Window,
+    ArchivedFile, Arrival, Clock, Contents, EncryptedFile, ListedFile, ListingOutcome, Provenance, Published,
+    Sha256Hex, Window,
 };
 pub use error::ArchiveError;
 pub use ingest::Draft;
@@ -299,6 +300,27 @@ impl Archive {
             found.extend(self.ledger().file_at(sequence)?.map(|file| (file, contents)));
         }
         Ok(found)
+    }
+
+    /// Records that a file waits for keys.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](ArchiveError::ReadOnly), ledger errors (also for a sequence that does not exist).
+    pub fn record_encrypted(&self, file: &EncryptedFile) -> Result<(), ArchiveError> {
+        self.writer()?.set_encrypted(file)
+    }
+
+    /// Records that files wait for keys no longer.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](ArchiveError::ReadOnly), ledger errors.
+    pub fn forget_encrypted(&self, sequences: &[u64]) -> Result<(), ArchiveError> {
+        self.writer()?.remove_encrypted(sequences)
+    }
+
+    /// The files that wait for keys, ascending.
+    pub fn encrypted_files(&self) -> Result<Vec<EncryptedFile>, ArchiveError> {
+        self.ledger().encrypted_files()
     }
 
     /// Names already published in this stream, each with its latest version.

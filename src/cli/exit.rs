@@ -34,6 +34,8 @@ pub(crate) enum Exit {
     NoVault = 10,
     /// Vault locked by another process.
     Locked = 11,
+    /// A PGP key is missing, wrong or locked; everything else was done.
+    Key = 12,
     /// Interrupted; state saved.
     Interrupted = 130,
     /// Whoever read our output went away, as `head` does: what a program killed by SIGPIPE ends with.

@@ -2,10 +2,11 @@
 
 use super::args::Import;
 use super::exit::{Exit, Failure};
+use super::keys::Keys;
 use super::output::{Output, bytes, counted, number, printable};
 use super::progress::Progress;
 use super::{open_for_writing, settings};
-use chatvault::pipeline::{self, IndexReport, RunOptions};
+use chatvault::pipeline::{self, IndexReport};
 use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
@@ -14,16 +15,21 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
     // Settings that cannot be read mean that this is not the vault somebody thinks it is.
     settings::Settings::of_vault(vault)?;
     let archive = open_for_writing(vault)?;
+    let keys = Keys::of_environment();
     let started = Instant::now();
     let progress = Progress::new(output, "import");
     let watcher = |step| progress.step(step);
-    let outcome = pipeline::import(&archive, &args.paths, RunOptions::default(), &watcher);
+    let outcome = pipeline::import(&archive, &args.paths, keys.options(), &watcher);
     progress.done();
     let (imported, indexed) = outcome?;
     let elapsed_s = started.elapsed().as_secs_f64();
     let failed = !imported.failed.is_empty() || indexed.failures() > 0;
+    let exit = keys.exit(&indexed.encrypted, if failed { Exit::SomeFailed } else { Exit::Complete });
     if output.for_machines() {
-        output.document(json!({ "import": imported, "index": indexed, "elapsed_s": elapsed_s }), "import")?;
+        let document = json!({
+            "import": imported, "index": indexed, "key_problem": keys.problem_json(), "elapsed_s": elapsed_s
+        });
+        output.document(document, "import")?;
     } else {
         outln!(
             "{} imported ({}), {} already here, {} skipped, {} failed",
@@ -50,11 +56,16 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
             outln!("  … {} more skipped; -v lists them", imported.skipped.len() - shown);
         }
         print_index(&indexed, output);
+        keys.print(&indexed.encrypted);
         let rate = indexed.json_bytes as f64 / 1e6 / elapsed_s.max(0.001);
-        let verdict = if failed { "finished, but some items failed" } else { "complete" };
+        let verdict = match exit {
+            Exit::Complete => "complete",
+            Exit::Key => "complete, but for what is encrypted",
+            _ => "finished, but some items failed",
+        };
         outln!("{verdict} ({elapsed_s:.1} s, {rate:.0} MB of JSON a second)");
     }
-    Ok(if failed { Exit::SomeFailed } else { Exit::Complete })
+    Ok(exit)
 }
 
 /// The index's half of a report, for people.
@@ -66,7 +77,7 @@ pub(super) fn print_index(report: &IndexReport, output: &Output) {
         bytes(report.json_bytes),
     );
     for (kind, count) in &report.problems.counts {
-        let level = if kind.is_failure() { "problem" } else { "note" };
+        let level = if kind.is_failure() || kind.wants_key() { "problem" } else { "note" };
         outln!("  {level}: {kind}: {}", number(*count));
     }
     for file in &report.files_with_problems {

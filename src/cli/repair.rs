@@ -3,6 +3,7 @@
 use super::args::Repair;
 use super::exit::{Exit, Failure, of_acquire};
 use super::findings::{Finding, Kind, findings};
+use super::keys::Keys;
 use super::output::{Output, Style, counted, number, printable, readable_duration};
 use super::progress::Progress;
 use super::verify::{Affected, to_json};
@@ -10,7 +11,7 @@ use super::{init, open, open_for_writing, runtime, settings, sync};
 use chatvault::acquire::{AcquireSettings, Cancel};
 use chatvault::archive::rebuild::{UNKNOWN, examine};
 use chatvault::archive::{Archive, Clock, LedgerState, RealDisk, RebuildReport};
-use chatvault::pipeline::RunOptions;
+
 use chatvault::pipeline::repair::{Asking, Diagnosis, Mending, Remedy, RepairReport, Trouble, diagnose, repair};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -183,7 +184,7 @@ fn run_with(
     let progress = Progress::new(output, "repair");
     let watcher = |step| progress.step(step);
     let asking = acquire.map(|settings| Asking { runtime: &runtime, settings, progress: progress.sink(), cancel });
-    let report = repair(archive, asking, fresh_index, now_ms, RunOptions::default(), &watcher);
+    let report = repair(archive, asking, fresh_index, now_ms, Keys::of_environment().options(), &watcher);
     progress.done();
     interrupt.abort();
     Ok(report?)

@@ -358,7 +358,9 @@ pub(crate) fn template(account_id: &str, region: &str) -> String {
     format!(
         r#"# Settings of this vault. Secrets never stand here: chatvault reads CHATVAULT_APP_KEY, CHATVAULT_APP_SECRET,
 # CHATVAULT_ACCESS_TOKEN and CHATVAULT_ACCESS_TOKEN_SECRET from the environment, or from the files that
-# CHATVAULT_APP_KEY_FILE … name.
+# CHATVAULT_APP_KEY_FILE … name. An account whose records come encrypted: CHATVAULT_PGP_KEY (armored private key, several
+# may follow one another) and CHATVAULT_PGP_PASSPHRASE, or CHATVAULT_PGP_KEY_FILE and CHATVAULT_PGP_PASSPHRASE_FILE.
+# The archive keeps what came; the index then holds the clear text. `chatvault index --rebuild` without them removes it.
 
 [account]
 id = "{account_id}"

@@ -177,6 +177,13 @@ fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
     if stored.revisions.len() > 1 {
         facts.push(format!("{} revisions", stored.revisions.len()));
     }
+    if let Some(encrypted) = &c.encrypted {
+        let came = format!("{} encrypted messages", encrypted.opened + encrypted.unreadable);
+        facts.push(match encrypted.unreadable {
+            0 => came,
+            closed => format!("{came}, {closed} not opened"),
+        });
+    }
     outln!("{}", output.styled(Style::Dim, &printable(&facts.join(" · "))));
     outln!();
     let mut transfers = c.transfers.iter().peekable();

@@ -2,6 +2,7 @@
 
 use super::args::Sync;
 use super::exit::{Exit, Failure, of_acquire};
+use super::keys::Keys;
 use super::output::{Output, bytes, counted, number};
 use super::progress::Progress;
 use super::{import, open_for_writing, runtime, settings};
@@ -25,9 +26,11 @@ pub(crate) fn run(args: &Sync, vault: &Path, output: &Output) -> Result<Exit, Fa
     let acquire = settings.acquire()?;
     let runtime = runtime()?;
     let started = Instant::now();
-    let report = run_with(&runtime, &acquire, &archive, output)?;
-    print(&report, started.elapsed().as_secs_f64(), output)?;
-    Ok(exit_of(report, output))
+    let keys = Keys::of_environment();
+    let report = run_with(&runtime, &acquire, &archive, keys.options(), output)?;
+    print(&report, &keys, started.elapsed().as_secs_f64(), output)?;
+    let waiting = report.indexed.encrypted.clone();
+    Ok(keys.exit(&waiting, exit_of(report, output)))
 }
 
 /// A vault holds one account; settings that name another would mix two.
@@ -45,13 +48,14 @@ pub(super) fn run_with(
     runtime: &tokio::runtime::Runtime,
     settings: &AcquireSettings,
     archive: &Archive,
+    options: RunOptions,
     output: &Output,
 ) -> Result<SyncReport, Failure> {
     let (handle, cancel) = Cancel::pair();
     let interrupt = interrupt(runtime, handle);
     let progress = Progress::new(output, "sync");
     let watcher = |step| progress.step(step);
-    let report = pipeline::sync(runtime, settings, archive, RunOptions::default(), progress.sink(), &watcher, cancel);
+    let report = pipeline::sync(runtime, settings, archive, options, progress.sink(), &watcher, cancel);
     progress.done();
     interrupt.abort();
     Ok(report?)
@@ -108,9 +112,11 @@ fn exit_of(report: SyncReport, output: &Output) -> Exit {
     if !is_complete || report.indexed.failures() > 0 { Exit::SomeFailed } else { Exit::Complete }
 }
 
-pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Result<(), Failure> {
+pub(super) fn print(report: &SyncReport, keys: &Keys, elapsed_s: f64, output: &Output) -> Result<(), Failure> {
     if output.for_machines() {
-        return output.document(to_json(report, elapsed_s), "sync");
+        let mut document = to_json(report, elapsed_s);
+        document["key_problem"] = keys.problem_json();
+        return output.document(document, "sync");
     }
     for (name, stream) in &report.acquired.streams {
         if stream.skipped {
@@ -137,6 +143,7 @@ pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Res
         }
     }
     import::print_index(&report.indexed, output);
+    keys.print(&report.indexed.encrypted);
     let verdict = match (&report.acquired.interrupted, &report.acquired.stopped) {
         (true, _) => "interrupted; what was archived is safe, run `chatvault sync` again to go on",
         (_, Some(_)) => "stopped early; what was archived is safe",
@@ -145,6 +152,7 @@ pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Res
         }
         _ if report.index_failure.is_some() => "archived, but not indexed",
         _ if report.indexed.failures() > 0 => "finished; some archived records cannot be read, they are named above",
+        _ if keys.exit(&report.indexed.encrypted, Exit::Complete) == Exit::Key => "complete, but for what is encrypted",
         _ => "complete",
     };
     outln!("{verdict} ({elapsed_s:.1} s)");

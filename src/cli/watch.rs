@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::{open, open_for_writing, runtime, settings, sync};
 use chatvault::acquire::{Cancel, HistoryApi};
 use chatvault::archive::{Archive, Clock, ListingKind};
-use chatvault::pipeline::{self, Paces, Round, RunOptions};
+use chatvault::pipeline::{self, Paces, Round};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Watch, vault: &Path, output: &Output) -> Result<Exit, F
             }
         }
     };
-    let options = RunOptions::default();
+    let options = super::keys::Keys::of_environment().options();
     let sink = progress.sink();
     let outcome = pipeline::watch(&runtime, &acquire, &archive, options, &paces, &sink, &watcher, &cancel, &mut each);
     progress.done();

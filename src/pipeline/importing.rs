@@ -222,8 +222,10 @@ pub(super) fn recognise(file: File, name: &str) -> std::io::Result<Option<Import
     if start.is_empty() {
         return Ok(Some(ImportedKind::Unknown));
     }
-    let is_armored = start.starts_with(b"-----BEGIN PGP ");
+    let is_armored = start.starts_with(b"-----BEGIN PGP MESSAGE");
     match container_of(start) {
+        // Armored keys often lie beside what they open. What is archived stays for ever, and a private key must not.
+        Container::OpenPgp if !is_armored && start.starts_with(b"-----BEGIN PGP ") => Ok(None),
         // The first byte of a binary message says little, so its name must agree.
         Container::OpenPgp if is_armored || named(name, &["pgp", "gpg", "asc"]) => Ok(Some(ImportedKind::Unknown)),
         Container::Zip => recognise_zip(reader),
@@ -301,6 +303,19 @@ fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_no_data() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let kind = |first_line: &str| {
+            let path = folder.path().join("x.asc");
+            fs::write(&path, first_line).expect("written");
+            recognise(File::open(&path).expect("there"), "x.asc").expect("readable")
+        };
+        assert_eq!(kind("-----BEGIN PGP MESSAGE-----\n"), Some(ImportedKind::Unknown));
+        assert_eq!(kind("-----BEGIN PGP PRIVATE KEY BLOCK-----\n"), None);
+        assert_eq!(kind("-----BEGIN PGP PUBLIC KEY BLOCK-----\n"), None);
+    }
 
     #[test]
     fn content_tells_the_kind() {

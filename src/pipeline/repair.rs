@@ -303,7 +303,7 @@ fn mend_index(
 ) -> Result<(), RunError> {
     if wanted != IndexWanted::Anew {
         let brought_up =
-            if index_state(archive)?.ok { Ok(()) } else { bring_up(archive, options, watcher).map(|_| ()) };
+            if index_state(archive)?.ok { Ok(()) } else { bring_up(archive, options.clone(), watcher).map(|_| ()) };
         let does = brought_up.is_ok() && (wanted == IndexWanted::AsFarAsItGoes || index_state(archive)?.ok);
         if does {
             return Ok(());

@@ -122,7 +122,7 @@ fn rounds(
         }
         let round_settings = only(settings, &ready);
         let outcome =
-            sync(runtime, &round_settings, archive, options, acquire_progress.clone(), watcher, cancel.clone());
+            sync(runtime, &round_settings, archive, options.clone(), acquire_progress.clone(), watcher, cancel.clone());
         let (outcome, unable) = match outcome {
             Ok(report) => {
                 settings.remember(&report.acquired.domain);

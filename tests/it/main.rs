@@ -8,6 +8,7 @@ mod crash;
 mod decode;
 mod gaps;
 mod layering;
+mod openpgp;
 mod repair;
 mod search;
 mod support;
