@@ -66,6 +66,11 @@ impl Draft {
         self.size_bytes
     }
 
+    /// SHA-256 of the bytes written so far.
+    pub fn sha256(&self) -> Sha256Hex {
+        Sha256Hex(self.hasher.clone().finalize().into())
+    }
+
     /// Appends `bytes`; the same as [`Write::write_all`] with an error that says what to do.
     ///
     /// # Errors
@@ -185,6 +190,21 @@ impl Archive {
         source: &Path,
         arrival: Arrival,
     ) -> Result<Published, ArchiveError> {
+        self.import_checked(stream, name, source, None, arrival)
+    }
+
+    /// As [`Archive::import_copy`] for a file whose bytes were vouched for: others are not taken.
+    ///
+    /// # Errors
+    /// As [`Archive::import_copy`]; [`Io`](ArchiveError::Io) with the source's path if it has other bytes by now.
+    pub fn import_checked(
+        &self,
+        stream: &str,
+        name: &str,
+        source: &Path,
+        expected: Option<Sha256Hex>,
+        arrival: Arrival,
+    ) -> Result<Published, ArchiveError> {
         let unreadable = |error| ArchiveError::from_io(source, None, error);
         let (checked_stream, checked_name) = (layout::checked_stream(stream)?, layout::checked_name(name)?);
         let mut buffer = vec![0; COPY_BUFFER_BYTES];
@@ -207,6 +227,9 @@ impl Archive {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(unreadable(error)),
             }
+        }
+        if expected.is_some_and(|expected| expected != draft.sha256()) {
+            return Err(unreadable(io::Error::other("its bytes changed after they were checked")));
         }
         self.publish(draft, arrival)
     }

@@ -22,6 +22,7 @@ pub mod coverage;
 pub mod disk;
 pub mod entry;
 pub mod error;
+pub mod extract;
 pub mod ingest;
 pub mod layout;
 mod ledger;
@@ -58,11 +59,13 @@ pub use check::CheckLimits;
 pub use coverage::{EntryState, LedgerEntry, Listing, ListingKind};
 pub use disk::{Disk, RealDisk};
 pub use entry::{
-    ArchivedFile, Arrival, Clock, Contents, ListedFile, ListingOutcome, Provenance, Published, Sha256Hex, Window,
+    ArchivedFile, Arrival, Clock, Contents, Handover, ListedFile, ListingOutcome, Provenance, Published, SenderRow,
+    Sha256Hex, Window,
 };
 pub use error::ArchiveError;
+pub use extract::{Extract, ExtractCheck, FileRow, Scope};
 pub use ingest::Draft;
-pub use proof::{Proof, ProvenRecord, Refusal};
+pub use proof::{Proof, ProvenEvent, ProvenRecord, Refusal};
 pub use schema::{APPLICATION_ID, FORMAT, SCHEMA};
 pub use verify::{DamagedFile, FilesReport, MissingFile, Part, VerifyReport};
 pub use windows::{Coverage, CoverageRules, WindowCounts, WindowCoverage, WindowState};
