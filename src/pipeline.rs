@@ -1,4 +1,4 @@
-//! The wiring: how stages are put together into sync, import and reindexing. Each run is one readable function.
+//! The wiring: how stages are put together into sync, import, reindexing and export. Each run is one readable function.
 //!
 //! * Takes: an archive open for writing, settings, a callback for progress.
 //! * Gives: files in the archive, conversations in the index, and a report of both.
@@ -6,9 +6,14 @@
 //! * Never: indexes a byte that is not published, or keeps more in memory than its bounded queues.
 //! * Start reading at: [`sync`], [`import`], [`bring_up`].
 
+mod bag_export;
+mod bag_import;
+mod bag_ledger;
 mod importing;
 mod indexing;
 
+pub use bag_export::{BagExport, BagExportError, BagRequest, BagSelection, export_bag};
+pub use bag_import::{BagReport, RefusedBag};
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
 pub use indexing::{FileProblems, IndexReport, RunOptions, StreamCounts};
 
@@ -39,6 +44,16 @@ pub enum Step {
         bytes: u64,
         /// Conversation records in it.
         conversations: u64,
+    },
+    /// A piece of an archived file was copied out of the vault.
+    Copied {
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// A piece of a bag's payload was read and hashed.
+    Validated {
+        /// Its bytes.
+        bytes: u64,
     },
     /// The index is being written out.
     Committing,

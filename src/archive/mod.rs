@@ -319,7 +319,15 @@ impl Archive {
     /// # Errors
     /// [`Io`](ArchiveError::Io) with the path if it is gone.
     pub fn open_file(&self, file: &ArchivedFile) -> Result<File, ArchiveError> {
-        let path = layout::in_vault(&self.inner.root, &file.path);
+        self.open_path(&file.path)
+    }
+
+    /// As [`Archive::open_file`], by the path in the manifest.
+    ///
+    /// # Errors
+    /// [`Io`](ArchiveError::Io) with the path if it is gone.
+    pub fn open_path(&self, path: &str) -> Result<File, ArchiveError> {
+        let path = layout::in_vault(&self.inner.root, path);
         self.inner.disk.open(&path).map_err(|source| ArchiveError::from_io(&path, None, source))
     }
 

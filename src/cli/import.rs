@@ -5,7 +5,7 @@ use super::exit::{Exit, Failure};
 use super::output::{Output, bytes, counted, number, printable};
 use super::progress::Progress;
 use super::{open_for_writing, settings};
-use chatvault::pipeline::{self, IndexReport, RunOptions};
+use chatvault::pipeline::{self, BagReport, IndexReport, RefusedBag, RunOptions};
 use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
@@ -21,7 +21,8 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
     progress.done();
     let (imported, indexed) = outcome?;
     let elapsed_s = started.elapsed().as_secs_f64();
-    let failed = !imported.failed.is_empty() || indexed.failures() > 0;
+    let is_refused = imported.bags.iter().any(|bag| bag.refused.is_some());
+    let failed = !imported.failed.is_empty() || indexed.failures() > 0 || is_refused;
     if output.for_machines() {
         output.document(json!({ "import": imported, "index": indexed, "elapsed_s": elapsed_s }), "import")?;
     } else {
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
         if imported.new_versions > 0 {
             outln!("  {} kept beside an earlier version of the same name", counted(imported.new_versions, "file"));
         }
+        imported.bags.iter().for_each(print_bag);
         for problem in &imported.failed {
             outln!("  failed: {}: {}", printable(&problem.path), printable(&problem.reason));
         }
@@ -51,7 +53,33 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
         let verdict = if failed { "finished, but some items failed" } else { "complete" };
         outln!("{verdict} ({elapsed_s:.1} s, {rate:.0} MB of JSON a second)");
     }
-    Ok(if failed { Exit::SomeFailed } else { Exit::Complete })
+    Ok(match (is_refused, failed) {
+        // A bag is a promise about bytes that does not hold: worse than a file that could not be read.
+        (true, _) => Exit::NotVerified,
+        (_, true) => Exit::SomeFailed,
+        _ => Exit::Complete,
+    })
+}
+
+/// What became of a bag; everything in it comes from outside.
+fn print_bag(bag: &BagReport) {
+    let path = printable(&bag.path);
+    if let Some(RefusedBag { problems, more }) = &bag.refused {
+        outln!("  REFUSED: {path} is no valid bag; nothing was taken from it:");
+        problems.iter().for_each(|problem| outln!("    {}", printable(problem)));
+        if *more > 0 {
+            outln!("    … and {} more", number(*more));
+        }
+        return;
+    }
+    let of = match &bag.account_id {
+        Some(account) => format!("made by chatvault from account {}; its ledger holds", printable(account)),
+        None => "made by another program; no provenance beyond its name".to_owned(),
+    };
+    outln!("  bag {path}: valid, {}, {of}", counted(bag.files, "file"));
+    if bag.other_account {
+        outln!("    note: this vault is of another account; its conversations are found under their own");
+    }
 }
 
 /// The index's half of a report, for people.

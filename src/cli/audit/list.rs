@@ -166,6 +166,11 @@ fn summary(kind: &str, payload: &Value) -> Option<String> {
             let (checked, read) = (counted(count("checked")?, "file"), bytes(count("bytes")?));
             format!("{checked} ({read}), chain of {} rows: {verdict}", number(payload["chain"]["rows"].as_u64()?))
         }
+        "exported" => {
+            let size = payload["bytes"].as_u64().map(bytes)?;
+            let files = counted(payload["files"].as_u64()?, "file");
+            format!("{}: {files} ({size}) for the query {}", text("format")?, text("query")?)
+        }
         "anchored" => {
             format!("head {} {}…", payload["head"]["seq"].as_u64()?, short(&payload["head"]["hash"])?)
         }
