@@ -31,7 +31,8 @@ for line in load("events.ndjson"):
         payload, body = json.loads(event["payload"]), open(os.path.join(bag, row["payload"]), "rb").read()
         for name in payload.keys() - {"adopted"}:
             need(canonical(payload[name]) == canonical(row[name]), f"{row['payload']}: {name} is not that of event {last}")
-        need(event["kind"] in ("fetched", "imported"), f"event {last} published nothing")
+        published = event["kind"] in ("fetched", "imported") and event["time_ms"] == row["stored_at_ms"]
+        need(published, f"event {last} did not publish {row['payload']} at that time")
         need((sha(body), len(body)) == (row["sha256"], row["size_bytes"]), f"{row['payload']} has other bytes")
         row, files = json.loads(next(rows, "null")), files + 1
 need(row is None and files == note["files"] and untied == note["untied"], "files without an event")
