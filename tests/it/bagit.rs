@@ -411,7 +411,7 @@ fn bags_of_other_programs_are_imported_like_files() {
 /// A record that imports take.
 fn record(id: &str, words: &str) -> String {
     let record = json!({ "dataType": "Engagement", "metaData": { "accountId": "75555851" }, "recordCollection": [ { "body": {
-        "com.liveperson.dataaccess.EngagementData": {}, "engagements": [ {
+        "engagements": [ {
             "conversationId": id, "conversationStartTime": 1_467_853_200_000_i64, "type": "LIVE_CHAT",
             "transcripts": [ { "text": words, "type": "0", "by": "Visitor", "timestamp": 1_467_853_201_000_i64 } ] } ] } } ] });
     format!("{record}\n")
@@ -449,7 +449,13 @@ fn names_and_versions_survive() {
         files.map(|file| (file.name, file.version, file.path, file.sha256)).collect::<Vec<_>>()
     };
     assert_eq!(versions(&fresh), versions(&vault));
-    assert_eq!(ids(&reader(&fresh.path()), "refund again"), ids(&reader(&vault.path()), "refund again"));
+    let found = ids(&reader(&vault.path()), "refund again");
+    assert_eq!((found.len(), &ids(&reader(&fresh.path()), "refund again")), (1, &found));
+    let shown = |vault: &Vault| vault.json(&["show", "c0", "--revisions"], 0)["revisions"].clone();
+    let texts = |revisions: Value| -> Vec<Value> {
+        revisions.as_array().unwrap().iter().map(|revision| revision["messages"][0]["text"].clone()).collect()
+    };
+    assert_eq!(texts(shown(&fresh)), texts(shown(&vault)));
 }
 
 #[test]
