@@ -39,6 +39,9 @@ pub mod windows;
 mod crash_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod extract_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod faulty;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

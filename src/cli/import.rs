@@ -77,6 +77,12 @@ fn print_bag(bag: &BagReport) {
         None => "made by another program; no provenance beyond its name".to_owned(),
     };
     outln!("  bag {path}: valid, {}, {of}", counted(bag.files, "file"));
+    if bag.untied > 0 {
+        outln!(
+            "    note: nothing ties {} to the head of that ledger; its word for them stands alone",
+            counted(bag.untied, "file")
+        );
+    }
     if bag.other_account {
         outln!("    note: this vault is of another account; its conversations are found under their own");
     }

@@ -33,6 +33,8 @@ pub struct BagReport {
     pub other_account: bool,
     /// Files of its payload.
     pub files: u64,
+    /// Files whose event nothing ties to the head of the sender's chain: it may have been made for the bag.
+    pub untied: u64,
     /// Why nothing was taken from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedBag>,
@@ -121,7 +123,7 @@ pub(super) fn import_bag(
         return Ok(outcome);
     };
     let note = ledger.note;
-    outcome.files = note.files;
+    (outcome.files, outcome.untied) = (note.files, note.untied);
     outcome.other_account = note.account_id != archive.account_id();
     watcher(Step::Ahead { files: note.files, bytes: note.bytes });
     let rows = match bag_ledger::rows(&bag) {

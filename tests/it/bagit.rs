@@ -545,7 +545,8 @@ fn a_vault_that_cannot_be_written_to_gives_a_bag_that_says_so() {
     assert!(people.stderr.contains("nothing in the bag ties them"), "{}", people.stderr);
     checker(&bag, &[]).exits(0);
     drop(lock);
-    Vault::new(lab.account()).json(&["import", &text(&bag)], 0);
+    let taken = Vault::new(lab.account()).run(&["import", &text(&bag)]).exits(0);
+    assert!(taken.stdout.contains("nothing ties 1 file to the head"), "{}", taken.stdout);
 }
 
 #[cfg(unix)]
