@@ -67,7 +67,7 @@ pub use entry::{
 };
 pub use error::ArchiveError;
 pub use extract::{Extract, ExtractCheck, FileRow, Scope};
-pub use ingest::Draft;
+pub use ingest::{Draft, Prepared};
 pub use proof::{Proof, ProvenEvent, ProvenRecord, Refusal};
 pub use schema::{APPLICATION_ID, FORMAT, SCHEMA};
 pub use verify::{DamagedFile, FilesReport, MissingFile, Part, VerifyReport};

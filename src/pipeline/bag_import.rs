@@ -4,14 +4,16 @@
 //! provenance of the first receipt; what is new is a hand-over. Of any other bag the files are imported like files on
 //! disk. A bag with anything wrong in it gives nothing.
 
-use super::bag_ledger::{self, BagRow};
-use super::importing::{ImportReport, import_files, of_one_file, problem};
+use super::bag_ledger::{self, BagRow, ExportNote};
+use super::importing::{ImportProblem, ImportReport, import_files, of_one_file, problem};
 use super::indexing::IndexRun;
 use super::{RunError, Step, Watcher};
 use crate::archive::{
-    Archive, ArchiveError, ArchivedFile, Arrival, Handover, Provenance, Published, SenderRow, Sha256Hex,
+    Archive, ArchiveError, ArchivedFile, Arrival, Handover, Prepared, Provenance, Published, Refusal, SenderRow,
+    Sha256Hex,
 };
 use crate::bag::{Invalid, Limits, ValidBag, validate};
+use rayon::prelude::*;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -133,66 +135,84 @@ pub(super) fn import_bag(
             return Ok(outcome);
         }
     };
-    // One by one, in the sender's order: versions of a name must not change places. Indexing keeps all cores busy.
     let mut failure = None;
-    let published = rows.map_while(|row| {
-        let taken = match row {
-            Ok(row) => take(archive, &origin, row, &note, watcher, report),
-            Err(refusal) => {
-                report.failed.push(problem(folder, refusal.to_string()));
-                Ok(None)
-            }
-        };
-        taken.map_err(|error| failure = Some(error)).ok()
-    });
+    let mut taking = Taking { archive, origin: &origin, note: &note, watcher, report };
+    let published = batches(rows).map_while(|batch| taking.take(batch).map_err(|error| failure = Some(error)).ok());
     run.index_stream(published.flatten())?;
     run.commit()?;
     outcome.account_id = Some(note.account_id);
     failure.map_or(Ok(outcome), |error| Err(error.into()))
 }
 
-/// Publishes a file; gives its row if it is new.
-fn take(
-    archive: &Archive,
-    origin: &BagOrigin<'_>,
-    row: BagRow,
-    note: &bag_ledger::ExportNote,
-    watcher: Watcher<'_>,
-    report: &mut ImportReport,
-) -> Result<Option<ArchivedFile>, ArchiveError> {
-    let BagRow { payload, row } = row;
-    let place = origin.bag.place(&payload);
-    let mut provenance: Provenance = match serde_json::from_value(row.provenance) {
-        Ok(provenance) => provenance,
-        Err(error) => {
-            report.failed.push(problem(&place, format!("its provenance cannot be read: {error}")));
-            return Ok(None);
+/// Rows that are checked and synced side by side before they get their places.
+const BATCH: usize = 64;
+
+fn batches<T>(mut rows: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
+    std::iter::from_fn(move || {
+        let batch: Vec<T> = rows.by_ref().take(BATCH).collect();
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// Rows of a bag on their way into the archive.
+struct Taking<'t> {
+    archive: &'t Archive,
+    origin: &'t BagOrigin<'t>,
+    note: &'t ExportNote,
+    watcher: Watcher<'t>,
+    report: &'t mut ImportReport,
+}
+
+impl Taking<'_> {
+    /// Publishes a batch; gives the files that are new. They get their places one by one, in the sender's order: versions
+    /// of a name must not change places.
+    fn take(&mut self, batch: Vec<Result<BagRow, Refusal>>) -> Result<Vec<ArchivedFile>, ArchiveError> {
+        let prepared: Vec<_> = batch.into_par_iter().with_max_len(1).map(|row| self.prepare(row)).collect();
+        let mut new = Vec::new();
+        for outcome in prepared {
+            let (place, prepared) = match outcome {
+                Ok(prepared) => prepared,
+                Err(problem) => {
+                    self.report.failed.push(problem);
+                    continue;
+                }
+            };
+            match prepared.and_then(|prepared| self.archive.settle(prepared)) {
+                Ok(published) => {
+                    self.report.count(&published);
+                    (self.watcher)(Step::Archived { bytes: published.file().size_bytes });
+                    if let Published::New(file) | Published::NewVersion(file) = published {
+                        new.push(file);
+                    }
+                }
+                Err(error) => self.report.failed.push(of_one_file(&place, error)?),
+            }
         }
-    };
-    let sender = SenderRow {
-        account_id: note.account_id.clone(),
-        sequence: row.sequence,
-        path: row.path,
-        stored_at_ms: row.stored_at_ms,
-        event_seq: row.event_seq,
-        head: note.head,
-    };
-    provenance.custody.push(origin.handover(&place, Some(sender)));
-    let arrival = Arrival { window: row.window, expected_bytes: Some(row.size_bytes), provenance };
-    // The hash of the validated bytes: a file that changed since then is not taken.
-    let expected = origin.sha256_at(&place).or(Some(row.sha256));
-    match archive.import_checked(&row.stream, &row.name, &place, expected, arrival) {
-        Ok(published) => {
-            watcher(Step::Archived { bytes: row.size_bytes });
-            report.count(&published);
-            Ok(match published {
-                Published::New(file) | Published::NewVersion(file) => Some(file),
-                Published::Already(_) => None,
-            })
-        }
-        Err(error) => {
-            report.failed.push(of_one_file(&place, error)?);
-            Ok(None)
-        }
+        Ok(new)
+    }
+
+    /// Where the file lies, and what its bytes came to; the error is that of a row that cannot be read.
+    fn prepare(
+        &self,
+        row: Result<BagRow, Refusal>,
+    ) -> Result<(PathBuf, Result<Prepared, ArchiveError>), ImportProblem> {
+        let BagRow { payload, row } = row.map_err(|refusal| problem(&self.origin.bag.folder, refusal.to_string()))?;
+        let place = self.origin.bag.place(&payload);
+        let mut provenance: Provenance = serde_json::from_value(row.provenance)
+            .map_err(|error| problem(&place, format!("its provenance cannot be read: {error}")))?;
+        let sender = SenderRow {
+            account_id: self.note.account_id.clone(),
+            sequence: row.sequence,
+            path: row.path,
+            stored_at_ms: row.stored_at_ms,
+            event_seq: row.event_seq,
+            head: self.note.head,
+        };
+        provenance.custody.push(self.origin.handover(&place, Some(sender)));
+        // The hash of the validated bytes: a file that changed since then is not taken.
+        let expected = self.origin.sha256_at(&place).or(Some(row.sha256));
+        let arrival = Arrival { window: row.window, expected_bytes: Some(row.size_bytes), provenance };
+        let prepared = self.archive.prepare_copy(&row.stream, &row.name, &place, expected, arrival);
+        Ok((place, prepared))
     }
 }

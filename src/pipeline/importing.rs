@@ -221,7 +221,8 @@ fn import_file(archive: &Archive, path: &Path, bag: Option<&BagOrigin<'_>>) -> R
     };
     let arrival = Arrival { window, expected_bytes: None, provenance };
     let expected = bag.and_then(|bag| bag.sha256_at(path));
-    match archive.import_checked(stream, name, path, expected, arrival) {
+    let prepared = archive.prepare_copy(stream, name, path, expected, arrival);
+    match prepared.and_then(|prepared| archive.settle(prepared)) {
         Ok(published) => Ok(Outcome::Taken(published)),
         Err(error @ ArchiveError::UnsafeName { .. }) => {
             Ok(Outcome::Failed(problem(path, format!("{error}; rename the file to import it"))))
