@@ -102,7 +102,9 @@ fn files_are_tied_to_an_anchor_without_a_word_about_others() {
     refused(Scope::Files, anchor, &events, |events| events.swap(0, 1));
     refused(Scope::Files, anchor, &events, |events| events.push(events[3].clone()));
     refused(Scope::Files, anchor, &events, |events| events[1].tree.as_mut().unwrap().anchor += 1);
-    refused(Scope::Files, anchor, &events, |events| drop(events[1].tree.as_mut().unwrap().path.pop()));
+    refused(Scope::Files, anchor, &events, |events| {
+        events[1].tree.as_mut().unwrap().path.pop();
+    });
     refused(Scope::Files, anchor, &events, |events| {
         events[0].tree.as_mut().unwrap().path[0] = Step::Left(Sha256Hex([7; 32]));
     });

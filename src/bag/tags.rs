@@ -16,8 +16,10 @@ pub(super) fn declaration(text: &str) -> Result<(u32, u32), String> {
         return Err("bagit.txt does not have exactly two lines".to_owned());
     };
     let value = |line: &str, label: &str| {
-        let value = line.strip_prefix(label).and_then(|rest| rest.strip_prefix(':'));
-        value.map(|value| value.trim().to_owned()).ok_or_else(|| format!("bagit.txt does not name its {label}"))
+        // One space, and none elsewhere: the declaration is the part of the format that leaves no choice.
+        let value = line.strip_prefix(label).and_then(|rest| rest.strip_prefix(": "));
+        let value = value.filter(|value| !value.is_empty() && value.trim() == *value);
+        value.map(str::to_owned).ok_or_else(|| format!("bagit.txt has no line `{label}: …` of exactly this form"))
     };
     let version = value(version, "BagIt-Version")?;
     let number = version.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
@@ -66,4 +68,37 @@ pub(super) fn values<'f>(fields: &'f [(String, String)], label: &'f str) -> impl
 pub(super) fn oxum(value: &str) -> Option<(u64, u64)> {
     let (octets, files) = value.split_once('.')?;
     Some((octets.parse().ok()?, files.parse().ok()?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_declaration_has_one_form() {
+        let text = |version: &str, encoding: &str| {
+            format!("BagIt-Version:{version}\nTag-File-Character-Encoding:{encoding}\n")
+        };
+        assert_eq!(declaration(&text(" 1.0", " UTF-8")), Ok((1, 0)));
+        assert_eq!(declaration(&text(" 0.97", " utf-8")), Ok((0, 97)));
+        for (version, encoding) in
+            [("1.0", " UTF-8"), ("  1.0", " UTF-8"), (" 1.0 ", " UTF-8"), (" 1.1", " UTF-8"), (" 1.0", "")]
+        {
+            declaration(&text(version, encoding)).unwrap_err();
+        }
+        assert!(declaration(&text(" 1.0", " UTF-16")).unwrap_err().contains("only UTF-8"));
+        assert!(declaration(&format!("\u{feff}{}", text(" 1.0", " UTF-8"))).unwrap_err().contains("byte-order"));
+        declaration("Tag-File-Character-Encoding: UTF-8\nBagIt-Version: 1.0\n").unwrap_err();
+    }
+
+    #[test]
+    fn information_keeps_its_order_and_its_long_values() {
+        let fields = info("Title: a\n  b\n\tc\nTITLE:d\nEmpty:\n").unwrap();
+        assert_eq!(values(&fields, "title").collect::<Vec<_>>(), ["a b c", "d"]);
+        assert_eq!(fields[2], ("Empty".to_owned(), String::new()));
+        info(" continued").unwrap_err();
+        info("no label").unwrap_err();
+        assert_eq!((oxum("12.3"), oxum("12"), oxum("-1.3"), oxum("1.2.3")), (Some((12, 3)), None, None, None));
+    }
 }
