@@ -1,4 +1,4 @@
-//! The wiring: how stages are put together into sync, import and reindexing. Each run is one readable function.
+//! The wiring: how stages are put together into sync, import, reindexing and export. Each run is one readable function.
 //!
 //! * Takes: an archive open for writing, settings, a callback for progress.
 //! * Gives: files in the archive, conversations in the index, and a report of both.
@@ -6,6 +6,9 @@
 //! * Never: indexes a byte that is not published, or keeps more in memory than its bounded queues.
 //! * Start reading at: [`sync`], [`import`], [`bring_up`], [`repair::repair`].
 
+mod bag_export;
+mod bag_import;
+mod bag_ledger;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod crash_tests;
@@ -15,6 +18,8 @@ mod indexing;
 pub mod repair;
 mod watching;
 
+pub use bag_export::{BagExport, BagExportError, BagRequest, BagSelection, export_bag};
+pub use bag_import::{BagReport, RefusedBag};
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
 pub use indexing::{EncryptedCounts, FileProblems, IndexReport, RunOptions, StreamCounts};
 pub use watching::{Paces, Round, watch};
@@ -46,6 +51,16 @@ pub enum Step {
         bytes: u64,
         /// Conversation records in it.
         conversations: u64,
+    },
+    /// A piece of an archived file was copied out of the vault.
+    Copied {
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// A piece of a bag's payload was read and hashed.
+    Validated {
+        /// Its bytes.
+        bytes: u64,
     },
     /// The index is being written out.
     Committing,

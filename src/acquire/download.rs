@@ -181,5 +181,6 @@ fn provenance(reply: &Reply) -> Provenance {
         response,
         clock_offset_ms: reply.clock_offset_ms,
         program: format!("chatvault {}", env!("CARGO_PKG_VERSION")),
+        custody: Vec::new(),
     }
 }

@@ -12,6 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::anchor::Head;
+
 /// Half-open UTC window in epoch milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Window {
@@ -41,6 +43,44 @@ pub struct Provenance {
     pub clock_offset_ms: Option<i64>,
     /// Program that received the bytes, such as `chatvault 0.1.0`.
     pub program: String,
+    /// How the bytes came here if not from their source: every hand-over since, oldest first. The fields above then
+    /// still tell of the first receipt. Left out of the JSON where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub custody: Vec<Handover>,
+}
+
+/// One hand-over: the bytes came out of a bag (BagIt, RFC 8493) that had been validated as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// `import:` followed by the path of the file in the bag, as the user gave it.
+    pub origin: String,
+    /// SHA-256 of the bag's payload manifest; the sender's `exported` event names the same.
+    pub bag: Sha256Hex,
+    /// `External-Identifier` of the bag, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// What the sender's ledger said of the file; absent where the bag came from another program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<SenderRow>,
+    /// Program that took the bytes out of the bag.
+    pub program: String,
+}
+
+/// A file as it stood in the ledger of the vault that handed it over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SenderRow {
+    /// Account of that vault.
+    pub account_id: String,
+    /// Its row.
+    pub sequence: u64,
+    /// Its path inside that vault.
+    pub path: String,
+    /// When it was committed there, epoch milliseconds.
+    pub stored_at_ms: i64,
+    /// The event that published it there.
+    pub event_seq: u64,
+    /// The head of that vault's chain that came with it.
+    pub head: Head,
 }
 
 /// A published file: one row of the manifest.

@@ -127,7 +127,7 @@ impl Ledger {
             let payload = json!({
                 "stream": found.stream, "name": found.name, "path": found.path, "window": window_json(found.window),
                 "sha256": found.sha256.map(|hash| hash.to_string()), "size_bytes": found.size_bytes,
-                "reason": found.reason, "provenance": found.provenance.map(provenance_json),
+                "reason": found.reason, "provenance": found.provenance,
             });
             let event = chain::append(transaction, by.now_ms, by.actor, EventKind::Quarantined, &payload)?;
             // The same damaged bytes again are one more event, not one more file.
@@ -321,10 +321,13 @@ pub(crate) fn insert_file(
     file: &NewFile<'_>,
 ) -> rusqlite::Result<ArchivedFile> {
     let origin = &file.provenance.origin;
-    let is_from_disk = origin.starts_with("import:") || mend::FROM_DISK.contains(&origin.as_str());
+    // What came out of a bag keeps the origin of its first receipt, and was imported all the same.
+    let is_from_disk = origin.starts_with("import:")
+        || mend::FROM_DISK.contains(&origin.as_str())
+        || !file.provenance.custody.is_empty();
     let kind = if is_from_disk { EventKind::Imported } else { EventKind::Fetched };
     let sequence = last_sequence(transaction)? + 1;
-    let provenance = provenance_json(file.provenance);
+    let provenance = json!(file.provenance);
     let mut payload = json!({
         "sequence": sequence, "stream": file.stream, "name": file.name, "version": file.version,
         "path": file.path, "window": window_json(file.window), "sha256": file.sha256.to_string(),
@@ -412,11 +415,4 @@ pub(crate) fn window_columns(row: &Row<'_>, first: usize) -> rusqlite::Result<Op
 /// A window as it stands in events: an object, or null.
 pub(crate) fn window_json(window: Option<Window>) -> Value {
     window.map_or(Value::Null, |window| json!({ "start_ms": window.start_ms, "end_ms": window.end_ms }))
-}
-
-fn provenance_json(provenance: &Provenance) -> Value {
-    json!({
-        "origin": provenance.origin, "request": provenance.request, "response": provenance.response,
-        "clock_offset_ms": provenance.clock_offset_ms, "program": provenance.program,
-    })
 }

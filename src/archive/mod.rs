@@ -24,6 +24,7 @@ pub mod coverage;
 pub mod disk;
 pub mod entry;
 pub mod error;
+pub mod extract;
 pub mod ingest;
 pub mod layout;
 mod ledger;
@@ -42,6 +43,9 @@ pub mod windows;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod crash_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod extract_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod faulty;
@@ -69,13 +73,14 @@ pub use check::CheckLimits;
 pub use coverage::{EntryState, LedgerEntry, Listing, ListingKind};
 pub use disk::{Disk, RealDisk};
 pub use entry::{
-    ArchivedFile, Arrival, Clock, Contents, EncryptedFile, ListedFile, ListingOutcome, Provenance, Published,
-    Sha256Hex, Window,
+    ArchivedFile, Arrival, Clock, Contents, EncryptedFile, Handover, ListedFile, ListingOutcome, Provenance, Published,
+    SenderRow, Sha256Hex, Window,
 };
 pub use error::ArchiveError;
-pub use ingest::Draft;
+pub use extract::{Extract, ExtractCheck, FileRow, Scope};
+pub use ingest::{Draft, Prepared};
 pub use mend::Stray;
-pub use proof::{Proof, ProvenRecord, Refusal};
+pub use proof::{Proof, ProvenEvent, ProvenRecord, Refusal};
 pub use rebuild::{LedgerState, RebuildReport};
 pub use schema::{APPLICATION_ID, FORMAT, SCHEMA};
 pub use verify::{DamagedFile, FilesReport, MissingFile, Part, VerifyReport};
@@ -397,7 +402,15 @@ impl Archive {
     /// # Errors
     /// [`Io`](ArchiveError::Io) with the path if it is gone.
     pub fn open_file(&self, file: &ArchivedFile) -> Result<File, ArchiveError> {
-        let path = layout::in_vault(&self.inner.root, &file.path);
+        self.open_path(&file.path)
+    }
+
+    /// As [`Archive::open_file`], by the path in the manifest.
+    ///
+    /// # Errors
+    /// [`Io`](ArchiveError::Io) with the path if it is gone.
+    pub fn open_path(&self, path: &str) -> Result<File, ArchiveError> {
+        let path = layout::in_vault(&self.inner.root, path);
         self.inner.disk.open(&path).map_err(|source| ArchiveError::from_io(&path, None, source))
     }
 

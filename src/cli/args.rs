@@ -83,6 +83,9 @@ pub(crate) enum Command {
     Show(Show),
     /// Count and chart conversations
     Stats(Stats),
+    /// Hand over what a search finds, or everything
+    #[command(after_help = EXPORT)]
+    Export(Export),
     /// Re-read the archive and prove it unchanged
     Verify(Verify),
     /// Mend what verify found: fetch lost files again, take strays in, rebuild a lost vault.db
@@ -151,7 +154,7 @@ pub(crate) struct Sync {
 
 #[derive(Args, Debug)]
 pub(crate) struct Import {
-    /// Files and folders: gzip, zip, JSON, NDJSON, Avro; told by content, not by name
+    /// Files, folders and bags (BagIt): gzip, zip, JSON, NDJSON, Avro; told by content, not by name
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }
@@ -294,6 +297,39 @@ pub(crate) struct Stats {
     #[arg(long, value_name = "QUERY", default_value = "*")]
     pub(crate) query: String,
     /// Time zone of days
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub(crate) tz: String,
+}
+
+/// What the formats hold, for `export --help`.
+const EXPORT: &str = "\
+Formats:
+  bagit   a bag (BagIt 1.0, RFC 8493): the archived files as they were received, and the ledger's
+          rows and events of them. Files go whole: one that holds a hit holds its neighbours too,
+          and data/ledger/hits.ndjson says which conversations match.
+
+The query * means every archived file. `bagit.py --validate BAG` or `chatvault import BAG` check a bag;
+a bag that was imported keeps the provenance of its files.
+
+Examples:
+  chatvault export 'refund start:2026-06' --format bagit --out matter-17
+  chatvault export '*' --format bagit --out whole-archive --organization 'Example Ltd'";
+
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// The query, as for search; `*` is every archived file
+    #[arg(required = true, value_name = "QUERY")]
+    pub(crate) query: Vec<String>,
+    /// bagit
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: String,
+    /// Folder to make; it must not exist, or be empty
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: PathBuf,
+    /// Who hands it over: Source-Organization of the bag
+    #[arg(long, value_name = "NAME")]
+    pub(crate) organization: Option<String>,
+    /// Time zone of dates in the query, such as Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
 }

@@ -6,7 +6,7 @@ use super::keys::Keys;
 use super::output::{Output, bytes, counted, number, printable};
 use super::progress::Progress;
 use super::{open_for_writing, settings};
-use chatvault::pipeline::{self, IndexReport};
+use chatvault::pipeline::{self, BagReport, IndexReport, RefusedBag};
 use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
@@ -23,8 +23,14 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
     progress.done();
     let (imported, indexed) = outcome?;
     let elapsed_s = started.elapsed().as_secs_f64();
+    let is_refused = imported.bags.iter().any(|bag| bag.refused.is_some());
     let failed = !imported.failed.is_empty() || indexed.failures() > 0;
-    let exit = keys.exit(&indexed.encrypted, if failed { Exit::SomeFailed } else { Exit::Complete });
+    let exit = match (is_refused, failed) {
+        // A bag is a promise about bytes that does not hold: worse than a file that could not be read.
+        (true, _) => Exit::NotVerified,
+        (_, true) => Exit::SomeFailed,
+        _ => keys.exit(&indexed.encrypted, Exit::Complete),
+    };
     if output.for_machines() {
         let document = json!({
             "import": imported, "index": indexed, "key_problem": keys.problem_json(), "elapsed_s": elapsed_s
@@ -45,6 +51,7 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
         if imported.new_versions > 0 {
             outln!("  {} kept beside an earlier version of the same name", counted(imported.new_versions, "file"));
         }
+        imported.bags.iter().for_each(print_bag);
         for problem in &imported.failed {
             outln!("  failed: {}: {}", printable(&problem.path), printable(&problem.reason));
         }
@@ -66,6 +73,33 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
         outln!("{verdict} ({elapsed_s:.1} s, {rate:.0} MB of JSON a second)");
     }
     Ok(exit)
+}
+
+/// What became of a bag; everything in it comes from outside.
+fn print_bag(bag: &BagReport) {
+    let path = printable(&bag.path);
+    if let Some(RefusedBag { problems, more }) = &bag.refused {
+        outln!("  REFUSED: {path} is no valid bag; nothing was taken from it:");
+        problems.iter().for_each(|problem| outln!("    {}", printable(problem)));
+        if *more > 0 {
+            outln!("    … and {} more", number(*more));
+        }
+        return;
+    }
+    let of = match &bag.account_id {
+        Some(account) => format!("made by chatvault from account {}; its ledger holds", printable(account)),
+        None => "made by another program; no provenance beyond its name".to_owned(),
+    };
+    outln!("  bag {path}: valid, {}, {of}", counted(bag.files, "file"));
+    if bag.untied > 0 {
+        outln!(
+            "    note: nothing ties {} to the head of that ledger; its word for them stands alone",
+            counted(bag.untied, "file")
+        );
+    }
+    if bag.other_account {
+        outln!("    note: this vault is of another account; its conversations are found under their own");
+    }
 }
 
 /// The index's half of a report, for people.

@@ -13,6 +13,7 @@ mod args;
 mod audit;
 mod demo;
 mod exit;
+mod export;
 mod findings;
 mod gaps;
 mod hit;
@@ -84,6 +85,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Search(args) => search::run(&args, &vault()?, output),
         Command::Show(args) => show::run(&args, &vault()?, output),
         Command::Stats(args) => stats::run(&args, &vault()?, output),
+        Command::Export(args) => export::run(&args, &vault()?, output),
         Command::Verify(args) => verify::run(&args, &vault()?, output),
         Command::Repair(args) => repair::run(&args, &vault()?, output),
         Command::Audit(args) => audit::run(&args, &vault, output),

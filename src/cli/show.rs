@@ -164,6 +164,7 @@ fn provenance_of(revision: usize, source: &str, record: &Record, file: Option<&A
         "http_date": came.and_then(|came| came.response.get("date")),
         "clock_offset_ms": came.and_then(|came| came.clock_offset_ms),
         "program": came.map(|came| &came.program),
+        "custody": came.map(|came| &came.custody),
     })
 }
 

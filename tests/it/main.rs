@@ -3,6 +3,7 @@
 
 mod audit;
 mod bad_input;
+mod bagit;
 mod cli;
 mod crash;
 mod decode;

@@ -148,7 +148,7 @@ pub(super) fn check(
             if output.for_machines() {
                 output.document(json!({ "kind": Proof::KIND, "ok": false, "reason": refusal.0 }), "check")?;
             } else {
-                println!("{}: {}", output.styled(Style::Bad, "REFUSED"), printable(&refusal.0));
+                outln!("{}: {}", output.styled(Style::Bad, "REFUSED"), printable(&refusal.0));
             }
             Ok(Exit::NotVerified)
         }
@@ -207,18 +207,18 @@ fn accepted(proof: &Proof, seen: &[bool], args: &Check, output: &Output) -> Resu
         output.document(document, "check")?;
         return Ok(Exit::Complete);
     }
-    println!("{}: conversation {}", output.styled(Style::Good, "accepted"), printable(&proof.key));
+    outln!("{}: conversation {}", output.styled(Style::Good, "accepted"), printable(&proof.key));
     for (record, seen) in proof.records.iter().zip(seen) {
         let place = format!("record {} of {}", record.record, record.file);
         let time = published(record.event);
         let bytes = if *seen { "; its bytes are these" } else { "; its bytes were not looked at (--file)" };
-        println!("  {}, archived {}{bytes}", printable(&place), time.as_str().unwrap_or("at no time"));
-        println!("  file SHA-256 {}", record.sha256);
+        outln!("  {}, archived {}{bytes}", printable(&place), time.as_str().unwrap_or("at no time"));
+        outln!("  file SHA-256 {}", record.sha256);
     }
-    println!("  head {} {}", proof.head.seq, proof.head.hash);
+    outln!("  head {} {}", proof.head.seq, proof.head.hash);
     match args.head {
-        Some(head) => println!("  passes through the head that was written down, {head}"),
-        None => println!("  compare this head with one that was written down elsewhere: `chatvault audit anchor`"),
+        Some(head) => outln!("  passes through the head that was written down, {head}"),
+        None => outln!("  compare this head with one that was written down elsewhere: `chatvault audit anchor`"),
     }
     Ok(Exit::Complete)
 }
