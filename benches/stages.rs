@@ -129,6 +129,7 @@ fn acquire_over_loopback(bencher: Bencher) {
         csds: None,
         data_access: Some(url(simulator.base_url())),
         data_access_files: vec![url(simulator.download_base_url())],
+        services: Default::default(),
     };
     let demo = Credentials::default();
     let keys = OAuth1Keys {

@@ -5,6 +5,7 @@
 
 pub mod acquire;
 pub mod archive;
+pub mod bag;
 pub mod conversation;
 pub mod decode;
 pub mod index;

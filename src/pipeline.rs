@@ -1,19 +1,28 @@
-//! The wiring: how stages are put together into sync, import and reindexing. Each run is one readable function.
+//! The wiring: how stages are put together into sync, import, reindexing and export. Each run is one readable function.
 //!
 //! * Takes: an archive open for writing, settings, a callback for progress.
 //! * Gives: files in the archive, conversations in the index, and a report of both.
 //! * Promises: the archive comes first; an index that failed or fell behind is brought up from the archive next time.
 //! * Never: indexes a byte that is not published, or keeps more in memory than its bounded queues.
-//! * Start reading at: [`sync`], [`import`], [`bring_up`].
+//! * Start reading at: [`sync`], [`import`], [`bring_up`], [`repair::repair`].
 
+mod bag_export;
+mod bag_import;
+mod bag_ledger;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod crash_tests;
+mod diagnosis;
 mod importing;
 mod indexing;
+pub mod repair;
+mod watching;
 
+pub use bag_export::{BagExport, BagExportError, BagRequest, BagSelection, export_bag};
+pub use bag_import::{BagReport, RefusedBag};
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
-pub use indexing::{FileProblems, IndexReport, RunOptions, StreamCounts};
+pub use indexing::{EncryptedCounts, FileProblems, IndexReport, RunOptions, StreamCounts};
+pub use watching::{Paces, Round, watch};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};
 use crate::archive::{Archive, ArchiveError, ArchivedFile};
@@ -42,6 +51,16 @@ pub enum Step {
         bytes: u64,
         /// Conversation records in it.
         conversations: u64,
+    },
+    /// A piece of an archived file was copied out of the vault.
+    Copied {
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// A piece of a bag's payload was read and hashed.
+    Validated {
+        /// Its bytes.
+        bytes: u64,
     },
     /// The index is being written out.
     Committing,
@@ -105,7 +124,7 @@ pub fn sync(
             run.catch_up()?;
             run.index_stream(std::iter::from_fn(|| arriving.blocking_recv()))?;
             run.catch_up()?;
-            Ok(run.finish()?)
+            run.finish()
         });
         let acquired = runtime.block_on(acquire::sync(settings, archive.clone(), acquire_progress, published, cancel));
         (acquired, indexing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -142,7 +161,7 @@ pub fn import(
 pub fn bring_up(archive: &Archive, options: RunOptions, watcher: Watcher<'_>) -> Result<IndexReport, RunError> {
     let mut run = IndexRun::start(archive, options, watcher)?;
     run.catch_up()?;
-    Ok(run.finish()?)
+    run.finish()
 }
 
 /// Archive → a new index, made aside and put in the place of the old one when it is complete.
@@ -151,9 +170,9 @@ pub fn bring_up(archive: &Archive, options: RunOptions, watcher: Watcher<'_>) ->
 /// A failing archive or index. The old index stays in use then.
 pub fn rebuild(archive: &Archive, options: RunOptions, watcher: Watcher<'_>) -> Result<IndexReport, RunError> {
     let writer = Writer::rebuild(&index_home(archive.root()), archive.disk(), options.writer)?;
-    let mut run = IndexRun::with_writer(archive, writer, options, watcher);
+    let mut run = IndexRun::with_writer(archive, writer, options, watcher)?;
     run.catch_up()?;
-    Ok(run.finish()?)
+    run.finish()
 }
 
 /// How far the index covers the archive, counted on both sides.
@@ -167,7 +186,9 @@ pub struct Coverage {
     pub files_behind: u64,
     /// Records and files of the archive that could not be read, so that no search finds them.
     pub unreadable: u64,
-    /// Both counts agree, no file is behind and nothing was unreadable.
+    /// Records that no key at hand has opened, or not wholly: they are found by what was not encrypted.
+    pub encrypted: u64,
+    /// Both counts agree, no file is behind, nothing was unreadable and nothing waits for a key.
     pub complete: bool,
 }
 
@@ -188,5 +209,7 @@ pub fn coverage(archive: &Archive, reader: &Reader) -> Result<Coverage, RunError
     let indexed_records = reader.record_count()?;
     let files_behind = archive.last_sequence()?.saturating_sub(reader.checkpoint().sequence);
     let agrees = files_behind == 0 && archived_records == indexed_records && reader.checkpoint().merged;
-    Ok(Coverage { archived_records, indexed_records, files_behind, unreadable, complete: agrees && unreadable == 0 })
+    let encrypted = archive.encrypted_files()?.iter().map(|file| file.records).sum();
+    let complete = agrees && unreadable == 0 && encrypted == 0;
+    Ok(Coverage { archived_records, indexed_records, files_behind, unreadable, encrypted, complete })
 }

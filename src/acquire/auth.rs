@@ -27,8 +27,19 @@ impl Secret {
         self.0.is_empty()
     }
 
-    fn expose(&self) -> &str {
+    /// The text itself, for the one place that sends it.
+    pub(super) fn expose(&self) -> &str {
         &self.0
+    }
+
+    pub(super) fn same(&self, other: &Secret) -> bool {
+        self.0 == other.0
+    }
+
+    /// `text` with every occurrence replaced by `[secret]`.
+    pub(super) fn redact(&self, text: &str) -> String {
+        // A value of one or two characters would tear the text apart, and is no key.
+        if self.0.len() > 2 { text.replace(&self.0, "[secret]") } else { text.to_owned() }
     }
 }
 
@@ -69,14 +80,7 @@ impl OAuth1Keys {
 
     /// `text` with every occurrence of one of the four values replaced by `[secret]`. Error bodies may echo a key.
     pub fn redact(&self, text: &str) -> String {
-        let mut clean = text.to_owned();
-        for value in self.values() {
-            // A value of one or two characters would tear the text apart, and is no key.
-            if value.expose().len() > 2 {
-                clean = clean.replace(value.expose(), "[secret]");
-            }
-        }
-        clean
+        self.values().iter().fold(text.to_owned(), |text, value| value.redact(&text))
     }
 
     /// The value of the `Authorization` header for one request. `nonce` must never have been used before with the

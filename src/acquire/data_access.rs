@@ -11,6 +11,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::archive::layout::check_window;
+use crate::archive::naming::listed_name;
 use crate::archive::{ListedFile, Window};
 
 use super::error::ProblemKind;
@@ -18,9 +19,6 @@ use super::source::{Answer, AnswerProblem, ApiRequest, Reading, RefusedEntry, So
 
 /// LivePerson deletes a file 30 days after it was created.
 pub const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// A name longer than this is no Data Access name, and no file name on common file systems.
-const LONGEST_NAME: usize = 200;
 
 /// The four data types of the API.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -40,13 +38,13 @@ impl DataType {
     pub const ALL: [DataType; 4] =
         [DataType::AgentActivity, DataType::WebSession, DataType::Engagement, DataType::Survey];
 
-    /// Stream name, last part of the listing path, prefix of file names.
-    const fn names(self) -> (&'static str, &'static str, &'static str) {
+    /// Stream name, last part of the listing path.
+    const fn names(self) -> (&'static str, &'static str) {
         match self {
-            DataType::AgentActivity => ("data-access/agent-activity", "agentActivity", "Agent"),
-            DataType::Engagement => ("data-access/engagement", "engagement", "Engagement"),
-            DataType::Survey => ("data-access/survey", "survey", "Survey"),
-            DataType::WebSession => ("data-access/web-session", "webSession", "WebSession"),
+            DataType::AgentActivity => ("data-access/agent-activity", "agentActivity"),
+            DataType::Engagement => ("data-access/engagement", "engagement"),
+            DataType::Survey => ("data-access/survey", "survey"),
+            DataType::WebSession => ("data-access/web-session", "webSession"),
         }
     }
 
@@ -172,7 +170,7 @@ impl DataAccess {
     fn read_entry(&self, asked: &ApiRequest, entry: &Value) -> Result<ListedFile, String> {
         let text = |key: &str| entry.get(key).and_then(Value::as_str);
         let listed = text("@name").ok_or("the entry has no @name")?;
-        let (name, in_name) = checked_name(listed, self.data_type.names().2)?;
+        let (name, in_name) = listed_name(listed, self.stream())?;
         let href = text("@href").ok_or("the entry has no @href")?;
         // An absolute address stays as it is; the host rule is applied to the result before it is used.
         let href = asked.url.join(href).map_err(|error| format!("its @href is no address: {error}"))?;
@@ -183,36 +181,6 @@ impl DataAccess {
         });
         Ok(ListedFile { stream: self.stream().to_owned(), name, window, href: href.into() })
     }
-}
-
-/// Checks a listed name against `<Prefix>.<13 digits>.<13 digits>.part-<5 digits>-<digits>[.gz]` and gives the name
-/// under which the file is archived, with the window that it tells (none if its start is not before its end).
-///
-/// `@name` may lack `.gz` where the same file carries it another time, so `.gz` is appended: a file has one identity
-/// however it is listed. As the form holds letters, digits, dots and hyphens only, a name that passes is a safe file
-/// name: no separator, no `..`, no NUL, not over-long.
-fn checked_name(listed: &str, prefix: &str) -> Result<(String, Option<Window>), String> {
-    if listed.len() > LONGEST_NAME {
-        return Err(format!("its name is longer than {LONGEST_NAME} bytes"));
-    }
-    let form = || format!("its name is not of the form {prefix}.<start>.<end>.part-<number>-<number>.gz");
-    let bare = listed.strip_suffix(".gz").unwrap_or(listed);
-    let parts: Vec<&str> = bare.split('.').collect();
-    let [found_prefix, start, end, part] = parts[..] else { return Err(form()) };
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let part_is_right = part
-        .strip_prefix("part-")
-        .and_then(|numbers| numbers.split_once('-'))
-        .is_some_and(|(number, attempt)| number.len() == 5 && digits(number) && digits(attempt));
-    let times_are_right = [start, end].iter().all(|time| time.len() == 13 && digits(time));
-    if found_prefix != prefix || !part_is_right || !times_are_right {
-        return Err(form());
-    }
-    let window = match (start.parse(), end.parse()) {
-        (Ok(start_ms), Ok(end_ms)) if start_ms < end_ms => Some(Window { start_ms, end_ms }),
-        _ => None,
-    };
-    Ok((format!("{bare}.gz"), window))
 }
 
 /// The body as JSON, or what it is instead.

@@ -40,7 +40,7 @@ async fn attempt(engine: &Engine, archive: &Archive, file: &ListedFile) -> Resul
         return Err(Fault::Answer { kind: problem.kind, reason: problem.reason, retry_after });
     }
     let expected_bytes = reply.content_length();
-    let arrival = Arrival { window: file.window, expected_bytes, provenance: provenance(&reply) };
+    let arrival = Arrival { window: file.window, expected_bytes, provenance: provenance(&reply), reread: false };
     let (stream, name) = (file.stream.clone(), file.name.clone());
     engine.tell(AcquireEvent::Started { stream, name, expected_bytes });
 
@@ -181,5 +181,6 @@ fn provenance(reply: &Reply) -> Provenance {
         response,
         clock_offset_ms: reply.clock_offset_ms,
         program: format!("chatvault {}", env!("CARGO_PKG_VERSION")),
+        custody: Vec::new(),
     }
 }

@@ -12,10 +12,12 @@ use super::auth::OAuth1Keys;
 use super::domain::DomainCheck;
 use super::error::{AcquireError, Fault, Problem, ProblemKind};
 use super::host::is_loopback;
-use super::http::Http;
+use super::http::{Http, Reply};
 use super::report::{AcquireEvent, Cancel, CancelHandle, ProgressSink};
 use super::retry::{Attempts, Circuit, Next, RetryPolicy, Trip};
 use super::settings::AcquireSettings;
+use super::source::ApiRequest;
+use super::token::Authorizer;
 
 /// Shared by reference; one per run.
 pub(super) struct Engine {
@@ -133,6 +135,20 @@ impl Engine {
 
     pub(super) fn is_interrupted(&self) -> bool {
         self.user.is_cancelled()
+    }
+
+    /// Sends a request with what the API at hand takes. A token that is refused is replaced once, and the request made again:
+    /// all of our requests only ask, so that is safe.
+    pub(super) async fn call(&self, authorizer: &Authorizer, request: &ApiRequest) -> Result<Reply, Fault> {
+        let with = authorizer.authorization(&self.http).await?;
+        let reply = self.http.send_as(request, &with).await?;
+        if reply.status() != 401 || !authorizer.refused(&with).await {
+            return Ok(reply);
+        }
+        // Its connection is free for the token's sake.
+        drop(reply);
+        let with = authorizer.authorization(&self.http).await?;
+        self.http.send_as(request, &with).await
     }
 
     /// Runs `work` unless the run ends first; then `work` is dropped, so it must be safe to drop.

@@ -129,6 +129,12 @@ pub enum ProblemKind {
     NotAFile,
     /// The body failed the archive's checks; the bytes are in quarantine.
     Damaged,
+    /// No host or no credentials for this API.
+    NoService,
+    /// A search that could not ask all of the server's parts, again and again.
+    PartialResult,
+    /// The number of conversations that a search announced was not the number that came, again and again.
+    Unsteady,
     /// The archive refused this one item.
     Archive,
 }

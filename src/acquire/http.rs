@@ -11,17 +11,18 @@ use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use crate::archive::Clock;
 
-use super::auth::{OAuth1Keys, new_nonce};
+use super::auth::{OAuth1Keys, Secret, new_nonce};
 use super::error::{Fault, ProblemKind};
 use super::host::{HostRule, is_loopback};
 use super::rate_limit::Pace;
 use super::source::{Answer, ApiRequest};
+use super::token::Authorization;
 
 /// Name and version as sent in `User-Agent`.
 pub(super) const USER_AGENT: &str = concat!("chatvault/", env!("CARGO_PKG_VERSION"));
@@ -44,6 +45,16 @@ pub(super) struct Http {
     no_progress: Duration,
     requests: AtomicU64,
     clock_offset_ms: std::sync::Mutex<Option<i64>>,
+    /// Tokens that were handed to us, to be taken out of a server's words.
+    hidden: std::sync::Mutex<Vec<Secret>>,
+}
+
+/// A request whose body is a secret: it is sent once, to one address, and to no address that a redirect names.
+pub(super) struct Private {
+    pub(super) content_type: &'static str,
+    pub(super) body: Secret,
+    /// Value of `Cookie`.
+    pub(super) cookie: Option<Secret>,
 }
 
 /// An answer whose body has not been read. Holds its connection's permit until it is dropped.
@@ -83,6 +94,7 @@ impl Http {
             no_progress,
             requests: AtomicU64::new(0),
             clock_offset_ms: std::sync::Mutex::new(None),
+            hidden: std::sync::Mutex::new(Vec::new()),
         })
     }
 
@@ -100,26 +112,65 @@ impl Http {
         &self.rule
     }
 
-    /// Takes the keys out of words that a server sent.
+    /// Takes keys and tokens out of words that a server sent.
     pub(super) fn redact(&self, text: &str) -> String {
-        self.keys.redact(text)
+        let hidden = self.hidden.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        hidden.iter().fold(self.keys.redact(text), |text, secret| secret.redact(&text))
+    }
+
+    /// Remembers a secret for [`Http::redact`]. Of tokens only the last ones are kept.
+    pub(super) fn hide(&self, secret: &Secret) {
+        const KEPT: usize = 16;
+        let mut hidden = self.hidden.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if hidden.len() == KEPT {
+            hidden.remove(0);
+        }
+        hidden.push(secret.clone());
+    }
+
+    /// Sends a secret body. Any status is an answer, a redirect too.
+    pub(super) async fn send_private(&self, url: &Url, private: &Private) -> Result<Reply, Fault> {
+        self.rule.check(url).map_err(|refusal| Fault::of(ProblemKind::RefusedHost, refusal.to_string()))?;
+        self.hide(&private.body);
+        let permit = self.pace.turn().await;
+        let sensitive = |secret: &Secret| {
+            let mut value = HeaderValue::try_from(secret.expose())
+                .map_err(|_| Fault::of(ProblemKind::Rejected, "a cookie makes no valid header"))?;
+            value.set_sensitive(true);
+            Ok::<_, Fault>(value)
+        };
+        let mut builder = self
+            .client_for(url)
+            .post(url.clone())
+            .header(header::CONTENT_TYPE, private.content_type)
+            .header(header::ACCEPT, "application/json")
+            .body(private.body.expose().to_owned());
+        if let Some(cookie) = &private.cookie {
+            builder = builder.header(header::COOKIE, sensitive(cookie)?);
+        }
+        self.receive(url, builder, permit).await
+    }
+
+    fn client_for(&self, url: &Url) -> &Client {
+        if is_loopback(url) { &self.loopback } else { &self.outside }
     }
 
     /// Sends one request, signed, and follows redirects. Any status is an answer.
     pub(super) async fn send(&self, request: &ApiRequest) -> Result<Reply, Fault> {
-        self.send_as(request, true).await
+        self.send_as(request, &Authorization::Keys).await
     }
 
     /// The same without `Authorization`, for services that take none (Domain API).
     pub(super) async fn send_unsigned(&self, request: &ApiRequest) -> Result<Reply, Fault> {
-        self.send_as(request, false).await
+        self.send_as(request, &Authorization::None).await
     }
 
-    async fn send_as(&self, request: &ApiRequest, signed: bool) -> Result<Reply, Fault> {
+    /// The same with what the API at hand takes.
+    pub(super) async fn send_as(&self, request: &ApiRequest, with: &Authorization) -> Result<Reply, Fault> {
         let mut url = request.url.clone();
         for _ in 0..=MOST_REDIRECTS {
             self.rule.check(&url).map_err(|refusal| Fault::of(ProblemKind::RefusedHost, refusal.to_string()))?;
-            let reply = self.send_once(&url, request, signed).await?;
+            let reply = self.send_once(&url, request, with).await?;
             if !is_redirect(reply.response.status()) {
                 return Ok(reply);
             }
@@ -131,27 +182,37 @@ impl Http {
         Err(Fault::of(ProblemKind::Redirect, format!("more than {MOST_REDIRECTS} redirects")))
     }
 
-    async fn send_once(&self, url: &Url, request: &ApiRequest, signed: bool) -> Result<Reply, Fault> {
+    async fn send_once(&self, url: &Url, request: &ApiRequest, with: &Authorization) -> Result<Reply, Fault> {
         let permit = self.pace.turn().await;
-        let client = if is_loopback(url) { &self.loopback } else { &self.outside };
+        let client = self.client_for(url);
         let mut builder = match &request.json {
             None => client.get(url.clone()),
             Some(json) => client.post(url.clone()).header(header::CONTENT_TYPE, "application/json").body(json.clone()),
         };
         builder = builder.header(header::ACCEPT, request.accept);
-        if signed {
+        let authorization = match with {
+            Authorization::None => None,
+            Authorization::Bearer(token) => Some(format!("Bearer {}", token.expose())),
             // Signed after the wait for the turn, so that the timestamp is that of the sending; always the machine's
             // clock, whatever clock the windows are made of.
-            let method = if request.json.is_some() { "POST" } else { "GET" };
-            let timestamp_s = Clock::System.now_ms().div_euclid(1000);
-            let text = self.keys.authorization(method, url, timestamp_s, &new_nonce());
+            Authorization::Keys => {
+                let method = if request.json.is_some() { "POST" } else { "GET" };
+                let timestamp_s = Clock::System.now_ms().div_euclid(1000);
+                Some(self.keys.authorization(method, url, timestamp_s, &new_nonce()))
+            }
+        };
+        if let Some(text) = authorization {
             let mut value = HeaderValue::try_from(text)
                 .map_err(|_| Fault::of(ProblemKind::Rejected, "the keys make no valid header"))?;
             value.set_sensitive(true);
             builder = builder.header(header::AUTHORIZATION, value);
         }
+        self.receive(url, builder, permit).await
+    }
+
+    async fn receive(&self, url: &Url, request: RequestBuilder, permit: OwnedSemaphorePermit) -> Result<Reply, Fault> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let response = match tokio::time::timeout(self.no_progress, builder.send()).await {
+        let response = match tokio::time::timeout(self.no_progress, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(network_fault(error)),
             Err(_) => return Err(self.no_progress_fault()),
@@ -179,6 +240,13 @@ impl Reply {
     /// A header's text without control characters, at most 300 characters; `None` if absent.
     pub(super) fn header(&self, name: &str) -> Option<String> {
         header_text(self.response.headers(), name)
+    }
+
+    /// The session cookie of a login, as it is to be sent back.
+    pub(super) fn session_cookie(&self) -> Option<Secret> {
+        let set = self.response.headers().get_all(header::SET_COOKIE);
+        let pairs = set.iter().filter_map(|value| value.to_str().ok()?.split(';').next());
+        pairs.map(str::trim).find(|pair| pair.starts_with("Session_id=")).map(Secret::new)
     }
 
     /// `Content-Length` as announced.

@@ -4,41 +4,53 @@
 //! Never: interprets conversations, prints a secret, asks a host that the host rule refuses, changes a published file.
 //! Start reading at: [`sync`], then `listing.rs` and `download.rs`; `source.rs` is the seam for further APIs.
 
+mod apis;
 mod auth;
 mod data_access;
 mod domain;
 mod download;
 mod engine;
 mod error;
+mod follow;
+mod history;
 mod host;
 mod http;
 mod listing;
+mod passes;
 mod plan;
 mod rate_limit;
+mod refetch;
 mod report;
 mod retry;
 mod settings;
 mod source;
+mod token;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
 use crate::archive::{Archive, ArchivedFile, CoverageRules, ListedFile, Published, Window, WindowCounts};
 
+pub use apis::Sessions;
 pub use auth::{OAuth1Keys, Secret};
 pub use data_access::{DataAccess, DataType, RETENTION};
 pub use domain::DomainCheck;
 pub use error::{AcquireError, Problem, ProblemKind};
+pub use history::HistoryApi;
 pub use host::{HostRefusal, HostRule};
+pub use passes::followed_until;
 pub use plan::{ListingPlan, WorkList, wanted, work_list};
+pub use refetch::{LostFile, expires_ms, refetch};
 pub use report::{
     AcquireEvent, AcquireReport, Cancel, CancelHandle, PlanReport, PlannedFile, ProgressSink, StreamPlan, StreamReport,
 };
 pub use retry::RetryPolicy;
-pub use settings::{AcquireSettings, Endpoints, StreamChoice, StreamMode};
+pub use settings::{AcquireSettings, Endpoints, HistoryChoice, StreamChoice, StreamMode};
 pub use source::{Answer, AnswerProblem, ApiRequest, Reading, RefusedEntry, Source};
+pub use token::{ClientCredentials, LoginCredentials};
 
 use engine::{Engine, Stop, blocking};
 use http::Http;
@@ -61,8 +73,29 @@ pub async fn sync(
     published: mpsc::Sender<ArchivedFile>,
     cancel: Cancel,
 ) -> Result<AcquireReport, AcquireError> {
+    run(settings, archive, Scope::Everything, progress, published, cancel).await
+}
+
+/// What of all that LivePerson has a run is about.
+#[derive(Clone, Copy)]
+enum Scope<'a> {
+    /// Whatever is listed and not held.
+    Everything,
+    /// These names alone, and the hours that they lie in.
+    Only(&'a [LostFile]),
+}
+
+/// Lists, subtracts, downloads.
+async fn run(
+    settings: &AcquireSettings,
+    archive: Archive,
+    scope: Scope<'_>,
+    progress: ProgressSink,
+    published: mpsc::Sender<ArchivedFile>,
+    cancel: Cancel,
+) -> Result<AcquireReport, AcquireError> {
     let engine = begin(settings, progress, cancel)?;
-    let (domain, found) = tokio::join!(domain_check(&engine, settings), find(&engine, settings, &archive, true));
+    let (domain, found) = tokio::join!(domain_check(&engine, settings), find(&engine, settings, &archive, scope, true));
     let found = match found {
         Ok(found) => found,
         Err(stop) => return Err(stop.into_error(settings, &engine.http, &domain)),
@@ -89,8 +122,15 @@ pub async fn sync(
     let already = streams.values().map(|report| report.already).sum();
     engine.tell(AcquireEvent::Planned { fetch: count(fetch.len()), already, estimated_bytes });
 
-    download_all(&engine, settings, &archive, fetch, &published, &mut streams).await;
+    let (followed, ()) = tokio::join!(
+        apis::follow_all(&engine, settings, &domain, &archive, &published),
+        download_all(&engine, settings, &archive, fetch, &published, &mut streams),
+    );
+    streams.extend(followed);
 
+    if !settings.keep_sessions {
+        settings.sessions.close(&engine.http).await;
+    }
     let mut report = AcquireReport {
         streams,
         interrupted: engine.is_interrupted(),
@@ -101,6 +141,13 @@ pub async fn sync(
     };
     report.stopped = engine.take_stop().map(|stop| stop.into_error(settings, &engine.http, &report.domain));
     Ok(report)
+}
+
+/// Ends what runs with [`AcquireSettings::keep_sessions`] have left open. Its failure harms nobody.
+pub async fn end_sessions(settings: &AcquireSettings) {
+    if let Ok(engine) = begin(settings, Arc::new(|_| {}), Cancel::never()) {
+        settings.sessions.close(&engine.http).await;
+    }
 }
 
 /// What [`sync`] would do. Makes the listing calls and changes nothing, neither here nor there.
@@ -114,7 +161,8 @@ pub async fn plan(
     cancel: Cancel,
 ) -> Result<PlanReport, AcquireError> {
     let engine = begin(settings, progress, cancel)?;
-    let (domain, found) = tokio::join!(domain_check(&engine, settings), find(&engine, settings, &archive, false));
+    let (domain, found) =
+        tokio::join!(domain_check(&engine, settings), find(&engine, settings, &archive, Scope::Everything, false));
     let found = match found {
         Ok(found) => found,
         Err(stop) => return Err(stop.into_error(settings, &engine.http, &domain)),
@@ -159,6 +207,7 @@ async fn find(
     engine: &Engine,
     settings: &AcquireSettings,
     archive: &Archive,
+    scope: Scope<'_>,
     record: bool,
 ) -> Result<Vec<Found>, Stop> {
     let mut found: Vec<Found> = Vec::new();
@@ -174,11 +223,16 @@ async fn find(
         let stream = source.stream().to_owned();
         let known =
             blocking(archive, move |archive| archive.coverage_of(&stream, &rules)).await.map_err(Stop::Archive)?;
-        let wanted = plan::wanted(rules.now_ms, known.reach, source.reach());
-        let calls = settings.listing.calls(wanted, &known.settled());
+        let (wanted, calls) = match scope {
+            Scope::Everything => {
+                let wanted = plan::wanted(rules.now_ms, known.reach, source.reach());
+                (wanted, settings.listing.calls(wanted, &known.settled()))
+            }
+            Scope::Only(lost) => refetch::calls(lost, settings, source.stream(), &rules),
+        };
         let recorder = record.then_some(archive);
         let is_first = found.is_empty();
-        let Listed { files, mut problems, calls } =
+        let Listed { mut files, mut problems, calls } =
             listing::list(engine, &source, &calls, settings.connections, is_first, recorder).await;
 
         // One listing tells whether the keys are any good; nothing else is worth trying without them.
@@ -203,9 +257,12 @@ async fn find(
             problems.clear();
         }
 
+        if let Scope::Only(lost) = scope {
+            files.retain(|file| lost.iter().any(|lost| lost.name == file.name && lost.stream == file.stream));
+        }
         let held = {
             let stream = source.stream().to_owned();
-            blocking(archive, move |archive| archive.names_in(&stream)).await.map_err(Stop::Archive)?
+            blocking(archive, move |archive| archive.names_held(&stream)).await.map_err(Stop::Archive)?
         };
         found.push(Found {
             name: source.stream().to_owned(),
@@ -266,6 +323,12 @@ async fn download_all(
                         let _ = engine.unless_ended(published.send(row)).await;
                     }
                     Published::Already(_) => report.already += 1,
+                    // The index knows its row already; what it made of it is looked at by the repair.
+                    Published::Restored(_) => {
+                        report.downloaded += 1;
+                        report.bytes += bytes;
+                        report.restored += 1;
+                    }
                 }
             }
             Err(given_up) => {

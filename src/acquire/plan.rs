@@ -72,6 +72,20 @@ impl ListingPlan {
     }
 }
 
+impl ListingPlan {
+    /// The calls for `hours` alone, as far as they lie in `wanted`.
+    pub(super) fn calls_for(&self, wanted: Window, hours: &[Window]) -> Vec<Window> {
+        let mut others = Vec::new();
+        let mut from_ms = wanted.start_ms;
+        for hour in merged(hours) {
+            others.push(Window { start_ms: from_ms, end_ms: hour.start_ms });
+            from_ms = from_ms.max(hour.end_ms);
+        }
+        others.push(Window { start_ms: from_ms, end_ms: wanted.end_ms });
+        ListingPlan { overlap: Duration::ZERO, ..*self }.calls(wanted, &others)
+    }
+}
+
 /// The range to ask for: what is wanted by the ledger, as far as LivePerson still has it. The start is cut down to a
 /// whole hour, which may reach less than an hour further back.
 pub fn wanted(now_ms: i64, ledger: Window, reach: Duration) -> Window {
@@ -224,6 +238,17 @@ mod tests {
         let no_overlap = ListingPlan { overlap: Duration::ZERO, ..ListingPlan::default() };
         assert_eq!(no_overlap.calls(wanted, &[wanted]), []);
         assert_eq!(ListingPlan { overlap: Duration::MAX, ..no_overlap }.calls(wanted, &[wanted]), all);
+    }
+
+    #[test]
+    fn single_hours_are_asked_for_alone() {
+        let wanted = last(days(30));
+        let hour =
+            |at: i64| Window { start_ms: wanted.start_ms + at * HOUR_MS, end_ms: wanted.start_ms + (at + 1) * HOUR_MS };
+        let calls = ListingPlan::default().calls_for(wanted, &[hour(100), hour(5), hour(6), hour(-50)]);
+        let told: Vec<(i64, i64)> = calls.iter().map(|call| core(*call)).collect();
+        assert_eq!(told, [(hour(5).start_ms, hour(6).end_ms), (hour(100).start_ms, hour(100).end_ms)]);
+        assert_eq!(ListingPlan::default().calls_for(wanted, &[]), []);
     }
 
     #[test]

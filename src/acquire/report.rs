@@ -118,6 +118,8 @@ pub struct StreamReport {
     pub downloaded: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Of these, files that had been published before, and were gone or damaged: their bytes were put back.
+    pub restored: u64,
     /// Listed files that the archive held.
     pub already: u64,
     /// Files and listing calls that failed.

@@ -113,7 +113,7 @@ impl<'a> Attempts<'a> {
     /// Notes one more failure. `chance` in 0..1 sets the jitter.
     pub(super) fn failed(&mut self, kind: ProblemKind, retry_after: Option<Duration>, chance: f64) -> Next {
         let wait = match kind {
-            ProblemKind::Server | ProblemKind::Network | ProblemKind::NoProgress => {
+            ProblemKind::Server | ProblemKind::Network | ProblemKind::NoProgress | ProblemKind::PartialResult => {
                 self.failures += 1;
                 self.server_wait(true).map(|wait| self.at_least(wait, retry_after))
             }

@@ -3,20 +3,24 @@
 //! [`AcquireSettings::new`] gives the defaults of the contract (section 2); the caller overwrites fields. What cannot
 //! work is named by [`AcquireSettings::check`] before the first request.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use url::Url;
 
 use crate::archive::Clock;
 
+use super::apis::Sessions;
 use super::auth::OAuth1Keys;
 use super::data_access::{DataAccess, DataType, RETENTION};
-use super::domain::DEFAULT_BASE;
+use super::domain::{DEFAULT_BASE, DomainCheck};
 use super::error::AcquireError;
+use super::history::HistoryApi;
 use super::host::{HostRule, is_loopback};
 use super::plan::ListingPlan;
 use super::retry::RetryPolicy;
 use super::source::shown;
+use super::token::{ClientCredentials, LoginCredentials};
 
 /// `[endpoints]` of `vault.toml`, as far as this module uses it.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +29,8 @@ pub struct Endpoints {
     pub csds: Option<Url>,
     /// `data_access`: where listings are asked for, instead of the region's host.
     pub data_access: Option<Url>,
+    /// Bases of the other services by their name in the Domain API: `msgHist`, `engHistDomain`, `sentinel`, `agentVep`.
+    pub services: BTreeMap<String, Url>,
     /// `data_access_files`: further hosts (name and port) that listings may name for downloads. Hosts under
     /// `liveperson.net` need no entry; the simulator's second host does.
     pub data_access_files: Vec<Url>,
@@ -48,6 +54,15 @@ pub struct StreamChoice {
     pub mode: StreamMode,
 }
 
+/// A history API to follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HistoryChoice {
+    /// Which.
+    pub api: HistoryApi,
+    /// What a refusal means.
+    pub mode: StreamMode,
+}
+
 /// Everything a run is told. All durations are limits or waits of this run; nothing is read from elsewhere.
 #[derive(Clone, Debug)]
 pub struct AcquireSettings {
@@ -59,8 +74,20 @@ pub struct AcquireSettings {
     pub domain_api: Option<Url>,
     /// Further hosts that may be asked for files, see [`Endpoints::data_access_files`].
     pub allowed: Vec<Url>,
-    /// The API key.
+    /// Configured bases of other services, see [`Endpoints::services`]; the Domain API is asked for the rest.
+    pub services: BTreeMap<String, Url>,
+    /// The API key. May be empty where no stream needs it.
     pub keys: OAuth1Keys,
+    /// Client credentials, used for the APIs that take them where there is no API key.
+    pub client: Option<ClientCredentials>,
+    /// A user's login, the last resort.
+    pub login: Option<LoginCredentials>,
+    /// Tokens that several runs share. A run ends its session itself unless `keep_sessions` is set.
+    pub sessions: Sessions,
+    /// For a caller that runs again soon, and calls [`end_sessions`](super::end_sessions) at last.
+    pub keep_sessions: bool,
+    /// The history APIs to follow; default: none.
+    pub histories: Vec<HistoryChoice>,
     /// What to acquire; default: `data-access/engagement`, on.
     pub streams: Vec<StreamChoice>,
     /// How far back the first run asks; at most what LivePerson keeps. Later runs go on where the ledger ends, however
@@ -112,7 +139,13 @@ impl AcquireSettings {
             data_access,
             domain_api,
             allowed: endpoints.data_access_files.clone(),
+            services: endpoints.services.clone(),
             keys,
+            client: None,
+            login: None,
+            sessions: Sessions::default(),
+            keep_sessions: false,
+            histories: Vec::new(),
             streams: vec![StreamChoice { data_type: DataType::Engagement, mode: StreamMode::On }],
             start: RETENTION,
             seal_after: Duration::from_secs(8 * 3600),
@@ -125,6 +158,21 @@ impl AcquireSettings {
         })
     }
 
+    /// Takes over what the Domain API said, so that a further run need not ask it again.
+    pub fn remember(&mut self, domain: &DomainCheck) {
+        let DomainCheck::Services(services) = domain else { return };
+        // What is remembered counts as configured, so only LivePerson's own hosts may be.
+        let Ok(rule) = HostRule::new([]) else { return };
+        for (service, host) in services {
+            if let Ok(base) = Url::parse(&format!("https://{host}"))
+                && rule.check(&base).is_ok()
+            {
+                self.services.entry(service.clone()).or_insert(base);
+            }
+        }
+        self.domain_api = None;
+    }
+
     /// Names the first setting that cannot work; gives the host rule that follows from the endpoints.
     pub(super) fn check(&self) -> Result<HostRule, AcquireError> {
         let wrong = |text: String| Err(AcquireError::Configuration(text));
@@ -132,7 +180,9 @@ impl AcquireSettings {
             return wrong(format!("[account] id is {:?}; it is a LivePerson account number", shown(&self.account_id)));
         }
         let missing = self.keys.missing();
-        if !missing.is_empty() {
+        // Data Access takes nothing else; half a key is a mistake in any case.
+        let is_needed = !self.streams.is_empty() || (self.client.is_none() && self.login.is_none());
+        if !missing.is_empty() && (is_needed || missing.len() < OAuth1Keys::VARIABLES.len()) {
             return wrong(format!("these are not set: {} (or NAME_FILE)", missing.join(", ")));
         }
         if self.no_progress_timeout.is_zero() {
@@ -142,6 +192,7 @@ impl AcquireSettings {
             return wrong("[sync] seal_after is 30 days or more; LivePerson has deleted the files by then".to_owned());
         }
         let configured = [&self.data_access].into_iter().chain(&self.domain_api).chain(&self.allowed);
+        let configured = configured.chain(self.services.values());
         for url in configured.clone() {
             HostRule::new([url])
                 .map_err(|refusal| AcquireError::Configuration(format!("an endpoint is refused: {refusal}")))?;

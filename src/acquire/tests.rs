@@ -50,6 +50,7 @@ impl Lab {
             csds: Some(url(&simulator.base_url())),
             data_access: Some(url(&simulator.base_url())),
             data_access_files: vec![url(&simulator.download_base_url())],
+            services: BTreeMap::new(),
         };
         let mut settings = AcquireSettings::new("40112233", "va", keys, &endpoints).unwrap();
         settings.clock = time;

@@ -49,6 +49,8 @@ pub enum EventKind {
     Erased,
     /// The head of the chain was written down elsewhere.
     Anchored,
+    /// Hours that cannot be had any more were accepted as lost.
+    Acknowledged,
 }
 
 impl EventKind {
@@ -70,6 +72,7 @@ impl EventKind {
             EventKind::Released => "released",
             EventKind::Erased => "erased",
             EventKind::Anchored => "anchored",
+            EventKind::Acknowledged => "acknowledged",
         }
     }
 }
@@ -167,6 +170,15 @@ pub(crate) fn events_after(connection: &Connection, seq: u64, limit: u64) -> rus
     rows.collect()
 }
 
+/// Every event of a kind, ascending. Reads the whole chain's kinds, but only the payloads of those it finds.
+pub(crate) fn events_of_kind(connection: &Connection, kind: EventKind) -> rusqlite::Result<Vec<Event>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, time_ms, actor, kind, payload, prev_hash, hash FROM events WHERE kind = ?1 ORDER BY seq",
+    )?;
+    let rows = statement.query_map([kind.as_str()], event_row)?;
+    rows.collect()
+}
+
 /// The event `seq`.
 pub(crate) fn event(connection: &Connection, seq: u64) -> rusqlite::Result<Option<Event>> {
     let Ok(seq) = i64::try_from(seq) else { return Ok(None) };
@@ -230,7 +242,7 @@ fn anchors_truly(row: &rusqlite::Row<'_>, tree: &Tree, seq: u64) -> rusqlite::Re
     Ok(claimed.is_none_or(|(covered, root)| covered + 1 == seq && tree.root() == Some(root)))
 }
 
-fn event_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Event> {
+pub(crate) fn event_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
         seq: row.get(0)?,
         time_ms: row.get(1)?,

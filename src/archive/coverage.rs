@@ -101,6 +101,8 @@ impl EntryState {
 /// Names and windows of a listing, checked, or the reason why there are none.
 pub(crate) enum Seen<'a> {
     Files(Vec<(&'a str, Option<Window>)>),
+    /// Things that are no files; counted and hashed, not kept.
+    Ids(&'a BTreeSet<String>),
     Empty,
     Failed(&'a str),
 }
@@ -133,6 +135,7 @@ impl Ledger {
         check_window(asked)?;
         let (outcome, files, reason) = match seen {
             Seen::Files(files) => ("files", files.as_slice(), None),
+            Seen::Ids(ids) => (if ids.is_empty() { "empty" } else { "files" }, &[][..], None),
             Seen::Empty => ("empty", &[][..], None),
             Seen::Failed(reason) => ("failed", &[][..], Some(*reason)),
         };
@@ -140,14 +143,18 @@ impl Ledger {
             checked_name(name)?;
             window.map_or(Ok(()), check_window)?;
         }
-        let names: BTreeSet<&str> = files.iter().map(|(name, _)| *name).collect();
+        let names: BTreeSet<&str> = match seen {
+            Seen::Ids(ids) => ids.iter().map(String::as_str).collect(),
+            _ => files.iter().map(|(name, _)| *name).collect(),
+        };
         let names_sha256 = (outcome != "failed").then(|| hash_of_names(&names).to_string());
         self.write(|transaction| {
             let mut new_names: Vec<&str> = Vec::new();
             let mut known = transaction.prepare_cached(
                 "SELECT 1 FROM entries WHERE stream = ?1 AND name = ?2 AND first_listed_ms IS NOT NULL",
             )?;
-            for name in &names {
+            let kept = if matches!(seen, Seen::Ids(_)) { &BTreeSet::new() } else { &names };
+            for name in kept {
                 if !known.exists(params![stream, name])? {
                     new_names.push(name);
                 }
@@ -225,6 +232,19 @@ pub(crate) fn mark_damaged(
     window: Option<Window>,
 ) -> rusqlite::Result<()> {
     mark(transaction, stream, name, window, "damaged", "CASE WHEN state = 'fetched' THEN state ELSE 'damaged' END")
+}
+
+/// Notes what became of the bytes of a name, whatever was known before.
+pub(crate) fn mark_state(
+    transaction: &Transaction<'_>,
+    stream: &str,
+    name: &str,
+    state: EntryState,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE entries SET state = ?3 WHERE stream = ?1 AND name = ?2")?
+        .execute(params![stream, name, state.as_str()])
+        .map(|_| ())
 }
 
 fn mark(

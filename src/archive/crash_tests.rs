@@ -17,7 +17,7 @@ use super::tests::{clock, publish};
 use super::*;
 
 /// Path under `files/` → bytes.
-type Tree = BTreeMap<String, Vec<u8>>;
+pub(super) type Tree = BTreeMap<String, Vec<u8>>;
 
 /// What was acknowledged.
 type Acknowledged = Vec<ArchivedFile>;
@@ -42,7 +42,7 @@ fn sequence(archive: &Archive, acknowledged: &mut Acknowledged) -> Result<(), Ar
     Ok(())
 }
 
-fn tree(root: &Path) -> Tree {
+pub(super) fn tree(root: &Path) -> Tree {
     let mut tree = Tree::new();
     let mut folders = vec![root.join("files")];
     while let Some(folder) = folders.pop() {
@@ -60,7 +60,7 @@ fn tree(root: &Path) -> Tree {
 }
 
 /// In memory where the system has such a place: the twin decides what is durable, so real syncs only cost time here.
-fn fast_folder() -> tempfile::TempDir {
+pub(super) fn fast_folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir()
         && let Ok(folder) = tempfile::tempdir_in(memory)

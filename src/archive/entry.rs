@@ -3,7 +3,7 @@
 //! Plain data without behaviour that touches a disk. Times are epoch milliseconds UTC, ranges are half-open,
 //! sizes are bytes as received (compressed where the source compressed them).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+use super::anchor::Head;
 
 /// Half-open UTC window in epoch milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -41,6 +43,44 @@ pub struct Provenance {
     pub clock_offset_ms: Option<i64>,
     /// Program that received the bytes, such as `chatvault 0.1.0`.
     pub program: String,
+    /// How the bytes came here if not from their source: every hand-over since, oldest first. The fields above then
+    /// still tell of the first receipt. Left out of the JSON where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub custody: Vec<Handover>,
+}
+
+/// One hand-over: the bytes came out of a bag (BagIt, RFC 8493) that had been validated as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// `import:` followed by the path of the file in the bag, as the user gave it.
+    pub origin: String,
+    /// SHA-256 of the bag's payload manifest; the sender's `exported` event names the same.
+    pub bag: Sha256Hex,
+    /// `External-Identifier` of the bag, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// What the sender's ledger said of the file; absent where the bag came from another program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<SenderRow>,
+    /// Program that took the bytes out of the bag.
+    pub program: String,
+}
+
+/// A file as it stood in the ledger of the vault that handed it over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SenderRow {
+    /// Account of that vault.
+    pub account_id: String,
+    /// Its row.
+    pub sequence: u64,
+    /// Its path inside that vault.
+    pub path: String,
+    /// When it was committed there, epoch milliseconds.
+    pub stored_at_ms: i64,
+    /// The event that published it there.
+    pub event_seq: u64,
+    /// The head of that vault's chain that came with it.
+    pub head: Head,
 }
 
 /// A published file: one row of the manifest.
@@ -107,13 +147,18 @@ pub enum Published {
     NewVersion(ArchivedFile),
     /// Same bytes under that name: nothing changed.
     Already(ArchivedFile),
+    /// Same bytes under that name, whose file was gone or damaged: it has been put back. The row is the old one.
+    Restored(ArchivedFile),
 }
 
 impl Published {
     /// The row, whatever the outcome.
     pub fn file(&self) -> &ArchivedFile {
         match self {
-            Published::New(file) | Published::NewVersion(file) | Published::Already(file) => file,
+            Published::New(file)
+            | Published::NewVersion(file)
+            | Published::Already(file)
+            | Published::Restored(file) => file,
         }
     }
 }
@@ -127,17 +172,34 @@ pub struct Arrival {
     pub expected_bytes: Option<u64>,
     /// Where the bytes came from.
     pub provenance: Provenance,
+    /// Whether the bytes on disk are read again before a body counts as held already. They are in any case where the
+    /// ledger knows of damage. Default: the size is enough.
+    pub reread: bool,
 }
 
 /// What decoding found in a file, or in all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Contents {
-    /// Records, whether they could be read or not.
+    /// Records, whether they could be read or not. 0 beside problems: the file could not be read to its end, and will be
+    /// tried again.
     pub records: u64,
     /// Records that became conversations.
     pub conversations: u64,
     /// Problems met.
     pub problems: u64,
+}
+
+/// A file with records that no key at hand has opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncryptedFile {
+    /// Of the file.
+    pub sequence: u64,
+    /// Records that wait for a key; at least one.
+    pub records: u64,
+    /// Keys that their messages name.
+    pub key_ids: BTreeSet<String>,
+    /// Keys that were at hand when the file was last read.
+    pub tried: BTreeSet<String>,
 }
 
 /// Where the time comes from. A fixed clock is set by its owner and never moves by itself.

@@ -16,6 +16,12 @@ pub enum ArchiveError {
         /// The folder that was looked at.
         path: PathBuf,
     },
+    /// The folder holds archived files, but its `vault.db` is gone.
+    #[error("the ledger of {} is lost: files/ holds archived files, and there is no vault.db", path.display())]
+    LedgerLost {
+        /// The folder that was looked at.
+        path: PathBuf,
+    },
     /// `create` was asked for a folder that is a vault already.
     #[error("{} is a vault already", path.display())]
     AlreadyAVault {
@@ -168,6 +174,10 @@ impl ArchiveError {
                 "make one with `chatvault init {} --account ID`, or name another folder with --vault",
                 path.display()
             ),
+            ArchiveError::LedgerLost { path } => format!(
+                "put vault.db back from a backup; without one, `chatvault --vault {} repair` says what can be rebuilt from files/",
+                path.display()
+            ),
             ArchiveError::AlreadyAVault { path } => {
                 format!("use it as it is: `chatvault --vault {} sync`", path.display())
             }
@@ -196,7 +206,9 @@ impl ArchiveError {
             }
             ArchiveError::BrokenDraft { .. } => "run the same command again".to_owned(),
             ArchiveError::Database { .. } | ArchiveError::LedgerDamaged { .. } => {
-                "run `chatvault verify`; the files themselves lie untouched under files/".to_owned()
+                "put vault.db back from a backup; without one, `chatvault repair` says what can be rebuilt. The files themselves lie \
+                 untouched under files/"
+                    .to_owned()
             }
             ArchiveError::Io { source, .. } if source.kind() == io::ErrorKind::CrossesDevices => {
                 "files/, tmp/ and quarantine/ must lie on one file system: remove the link or the mount".to_owned()

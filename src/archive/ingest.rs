@@ -60,10 +60,25 @@ pub(super) struct Body {
     pub(super) size_bytes: u64,
 }
 
+/// A file that was checked and synced and waits for its place. Dropping it removes the bytes, as if they never came.
+pub struct Prepared(Verdict);
+
+#[allow(clippy::large_enum_variant)] // a handful at a time
+enum Verdict {
+    Already(ArchivedFile),
+    Whole(Body, Whole, Arrival),
+    Damaged(Body, String, Arrival),
+}
+
 impl Draft {
     /// Bytes written so far.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
+    }
+
+    /// SHA-256 of the bytes written so far.
+    pub fn sha256(&self) -> Sha256Hex {
+        Sha256Hex(self.hasher.clone().finalize().into())
     }
 
     /// Appends `bytes`; the same as [`Write::write_all`] with an error that says what to do.
@@ -151,12 +166,21 @@ impl Archive {
     /// are in `quarantine/` and the event is recorded. [`DiskFull`](ArchiveError::DiskFull) and other disk errors:
     /// nothing was published, the temp file is gone.
     pub fn publish(&self, draft: Draft, arrival: Arrival) -> Result<Published, ArchiveError> {
+        self.settle(self.prepare(draft, arrival)?)
+    }
+
+    /// The half of [`Archive::publish`] that several threads may do side by side: checks and syncs. What it gives is
+    /// published by [`Archive::settle`], in the order of those calls.
+    ///
+    /// # Errors
+    /// Disk errors; the temp file is gone. Damage is an error of [`Archive::settle`].
+    pub fn prepare(&self, draft: Draft, arrival: Arrival) -> Result<Prepared, ArchiveError> {
         if let Some(window) = arrival.window {
             layout::check_window(window)?;
         }
         let (body, mut file) = draft.close()?;
-        if let Some(known) = self.known_and_on_disk(&body)? {
-            return Ok(Published::Already(known));
+        if let Some(known) = self.held(&body, arrival.reread)? {
+            return Ok(Prepared(Verdict::Already(known)));
         }
         let checked = self.check(&body, arrival.expected_bytes);
         let disk_error = |source| ArchiveError::from_io(&body.temp.path, Some(body.size_bytes), source);
@@ -167,9 +191,21 @@ impl Archive {
         }
         drop(file);
         match checked {
-            Ok(whole) => self.place(body, whole, &arrival),
+            Ok(whole) => Ok(Prepared(Verdict::Whole(body, whole, arrival))),
             Err(CheckError::Io(source)) => Err(disk_error(source)),
-            Err(CheckError::Damaged(reason)) => self.quarantine(body, reason, &arrival),
+            Err(CheckError::Damaged(reason)) => Ok(Prepared(Verdict::Damaged(body, reason, arrival))),
+        }
+    }
+
+    /// Gives what was prepared its place and its row.
+    ///
+    /// # Errors
+    /// As [`Archive::publish`].
+    pub fn settle(&self, prepared: Prepared) -> Result<Published, ArchiveError> {
+        match prepared.0 {
+            Verdict::Already(known) => Ok(Published::Already(known)),
+            Verdict::Whole(body, whole, arrival) => self.place(body, whole, &arrival),
+            Verdict::Damaged(body, reason, arrival) => self.quarantine(body, reason, &arrival),
         }
     }
 
@@ -185,6 +221,22 @@ impl Archive {
         source: &Path,
         arrival: Arrival,
     ) -> Result<Published, ArchiveError> {
+        self.settle(self.prepare_copy(stream, name, source, None, arrival)?)
+    }
+
+    /// As [`Archive::import_copy`] up to the point where [`Archive::settle`] takes over, for a file whose bytes were
+    /// vouched for (`expected`): others are not taken.
+    ///
+    /// # Errors
+    /// As [`Archive::prepare`]; [`Io`](ArchiveError::Io) with the source's path if it has other bytes by now.
+    pub fn prepare_copy(
+        &self,
+        stream: &str,
+        name: &str,
+        source: &Path,
+        expected: Option<Sha256Hex>,
+        arrival: Arrival,
+    ) -> Result<Prepared, ArchiveError> {
         let unreadable = |error| ArchiveError::from_io(source, None, error);
         let (checked_stream, checked_name) = (layout::checked_stream(stream)?, layout::checked_name(name)?);
         let mut buffer = vec![0; COPY_BUFFER_BYTES];
@@ -193,9 +245,10 @@ impl Archive {
         if known.iter().any(|file| file.size_bytes == size_bytes) {
             let sha256 = hash_of(std::fs::File::open(source).map_err(unreadable)?, &mut buffer).map_err(unreadable)?;
             if let Some(same) = known.into_iter().find(|file| file.sha256 == sha256)
-                && self.is_on_disk(&same)?
+                && self.is_intact(&same, arrival.reread)?
             {
-                return Ok(Published::Already(same));
+                self.note_fetched(&same)?;
+                return Ok(Prepared(Verdict::Already(same)));
             }
         }
         let mut draft = self.draft(stream, name)?;
@@ -208,14 +261,20 @@ impl Archive {
                 Err(error) => return Err(unreadable(error)),
             }
         }
-        self.publish(draft, arrival)
+        if expected.is_some_and(|expected| expected != draft.sha256()) {
+            return Err(unreadable(io::Error::other("its bytes changed after they were checked")));
+        }
+        self.prepare(draft, arrival)
     }
 
     /// The row with exactly these bytes under this name, if its file lies where it should.
-    fn known_and_on_disk(&self, body: &Body) -> Result<Option<ArchivedFile>, ArchiveError> {
+    fn held(&self, body: &Body, reread: bool) -> Result<Option<ArchivedFile>, ArchiveError> {
         let known = self.ledger().versions(body.stream.as_str(), body.name.as_str())?;
         match known.into_iter().find(|file| file.sha256 == body.sha256) {
-            Some(same) if self.is_on_disk(&same)? => Ok(Some(same)),
+            Some(same) if self.is_intact(&same, reread)? => {
+                self.note_fetched(&same)?;
+                Ok(Some(same))
+            }
             _ => Ok(None),
         }
     }

@@ -19,6 +19,8 @@ pub const LOCK: &str = "vault.lock";
 pub const FILES: &str = "files";
 /// Downloads in flight; swept when a writer opens the vault.
 pub const TEMP: &str = "tmp";
+/// Segments of API answers that are being written; made when first needed.
+pub const OPEN: &str = "open";
 /// The search index; not the archive's, but made with the vault.
 pub const INDEX: &str = "index";
 /// Damaged or refused bytes, kept for inspection.

@@ -3,7 +3,7 @@
 //! Every change is one IMMEDIATE transaction that also appends its event to the chain: a row without its event, or
 //! an event without its row, cannot be committed. Only the writer's handle changes anything.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use super::chain::{self, EventKind, hash_column};
 use super::check::Whole;
 use super::disk::Disk;
-use super::entry::{ArchivedFile, Contents, Provenance, Sha256Hex, Window};
+use super::entry::{ArchivedFile, Contents, EncryptedFile, Provenance, Sha256Hex, Window};
 use super::error::ArchiveError;
 use super::layout::path_key;
-use super::{coverage, schema};
+use super::{coverage, mend, schema};
 
 const COLUMNS: &str = "sequence, stream, name, path, version, window_start_ms, window_end_ms, sha256, size_bytes, \
                        stored_at_ms, provenance";
@@ -42,6 +42,8 @@ pub(crate) struct NewFile<'a> {
     /// The file lay in its place already, left by a crash.
     pub(crate) adopted: bool,
     pub(crate) provenance: &'a Provenance,
+    /// What a rebuilt ledger says of the row that it took over; stands in the event only.
+    pub(crate) recovered: Option<Value>,
 }
 
 /// Bytes about to be recorded as quarantined.
@@ -100,56 +102,23 @@ impl Ledger {
     }
 
     pub(crate) fn add_file(&mut self, by: By<'_>, file: &NewFile<'_>) -> Result<ArchivedFile, ArchiveError> {
-        let kind = match file.provenance.origin.starts_with("import:") {
-            true => EventKind::Imported,
-            false => EventKind::Fetched,
-        };
+        self.write(|transaction| insert_file(transaction, by, file))
+    }
+
+    /// Records that a published file was put back; `is_latest`: it is the version that the name's state is about.
+    pub(crate) fn add_restored(
+        &mut self,
+        by: By<'_>,
+        file: &ArchivedFile,
+        is_latest: bool,
+        payload: &Value,
+    ) -> Result<(), ArchiveError> {
         self.write(|transaction| {
-            let sequence = last_sequence(transaction)? + 1;
-            let provenance = provenance_json(file.provenance);
-            let payload = json!({
-                "sequence": sequence, "stream": file.stream, "name": file.name, "version": file.version,
-                "path": file.path, "window": window_json(file.window), "sha256": file.sha256.to_string(),
-                "size_bytes": file.size_bytes, "container": file.whole.container.as_str(),
-                "inflated_bytes": file.whole.inflated_bytes, "adopted": file.adopted, "provenance": provenance,
-            });
-            let event = chain::append(transaction, by.now_ms, by.actor, kind, &payload)?;
-            transaction
-                .prepare_cached(
-                    "INSERT INTO files (sequence, stream, name, version, path, path_key, window_start_ms, \
-                     window_end_ms, sha256, size_bytes, container, inflated_bytes, stored_at_ms, provenance, event_seq) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-                )?
-                .execute(params![
-                    sequence,
-                    file.stream,
-                    file.name,
-                    file.version,
-                    file.path,
-                    path_key(file.path),
-                    file.window.map(|window| window.start_ms),
-                    file.window.map(|window| window.end_ms),
-                    file.sha256.to_string(),
-                    file.size_bytes,
-                    file.whole.container.as_str(),
-                    file.whole.inflated_bytes,
-                    by.now_ms,
-                    chain::canonical_json(&provenance),
-                    event.seq,
-                ])?;
-            coverage::mark_fetched(transaction, file.stream, file.name, file.window)?;
-            Ok(ArchivedFile {
-                sequence,
-                stream: file.stream.to_owned(),
-                name: file.name.to_owned(),
-                path: file.path.to_owned(),
-                version: file.version,
-                window: file.window,
-                sha256: file.sha256,
-                size_bytes: file.size_bytes,
-                stored_at_ms: by.now_ms,
-                provenance: file.provenance.clone(),
-            })
+            chain::append(transaction, by.now_ms, by.actor, EventKind::Restored, payload)?;
+            match is_latest {
+                true => coverage::mark_fetched(transaction, &file.stream, &file.name, file.window),
+                false => Ok(()),
+            }
         })
     }
 
@@ -158,7 +127,7 @@ impl Ledger {
             let payload = json!({
                 "stream": found.stream, "name": found.name, "path": found.path, "window": window_json(found.window),
                 "sha256": found.sha256.map(|hash| hash.to_string()), "size_bytes": found.size_bytes,
-                "reason": found.reason, "provenance": found.provenance.map(provenance_json),
+                "reason": found.reason, "provenance": found.provenance,
             });
             let event = chain::append(transaction, by.now_ms, by.actor, EventKind::Quarantined, &payload)?;
             // The same damaged bytes again are one more event, not one more file.
@@ -211,6 +180,60 @@ impl Ledger {
         self.read(|connection| connection.query_row(one, [sequence], contents_row).optional())
     }
 
+    /// Files whose decoding met problems.
+    pub(crate) fn sequences_with_problems(&self) -> Result<Vec<(u64, Contents)>, ArchiveError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT records, conversations, problems, sequence FROM contents WHERE problems > 0 ORDER BY sequence",
+            )?;
+            statement.query_map([], |row| Ok((row.get(3)?, contents_row(row)?)))?.collect()
+        })
+    }
+
+    pub(crate) fn file_at(&self, sequence: u64) -> Result<Option<ArchivedFile>, ArchiveError> {
+        Ok(self.files("WHERE sequence = ?1", params![sequence])?.into_iter().next())
+    }
+
+    pub(crate) fn set_encrypted(&mut self, file: &EncryptedFile) -> Result<(), ArchiveError> {
+        self.write(|transaction| {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO encrypted (sequence, records, key_ids, tried) VALUES (?1, ?2, ?3, ?4) \
+                     ON CONFLICT (sequence) DO UPDATE SET records = ?2, key_ids = ?3, tried = ?4",
+                )?
+                .execute(params![file.sequence, file.records, words(&file.key_ids), words(&file.tried)])
+                .map(|_| ())
+        })
+    }
+
+    pub(crate) fn remove_encrypted(&mut self, sequences: &[u64]) -> Result<(), ArchiveError> {
+        self.write(|transaction| {
+            let mut remove = transaction.prepare_cached("DELETE FROM encrypted WHERE sequence = ?1")?;
+            sequences.iter().try_for_each(|sequence| remove.execute([sequence]).map(drop))
+        })
+    }
+
+    pub(crate) fn encrypted_files(&self) -> Result<Vec<EncryptedFile>, ArchiveError> {
+        self.read(|connection| {
+            // A reader may have a vault of format 1 before it.
+            let is_there = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'encrypted'";
+            if !connection.prepare_cached(is_there)?.exists([])? {
+                return Ok(Vec::new());
+            }
+            let all = "SELECT sequence, records, key_ids, tried FROM encrypted ORDER BY sequence";
+            let set = |row: &Row<'_>, column| -> rusqlite::Result<BTreeSet<String>> {
+                Ok(row.get::<_, String>(column)?.split_whitespace().map(str::to_owned).collect())
+            };
+            connection
+                .prepare_cached(all)?
+                .query_map([], |row| {
+                    let (sequence, records) = (row.get(0)?, row.get(1)?);
+                    Ok(EncryptedFile { sequence, records, key_ids: set(row, 2)?, tried: set(row, 3)? })
+                })?
+                .collect()
+        })
+    }
+
     /// Every version of a name, oldest first.
     pub(crate) fn versions(&self, stream: &str, name: &str) -> Result<Vec<ArchivedFile>, ArchiveError> {
         self.files("WHERE stream = ?1 AND name = ?2 ORDER BY version", params![stream, name])
@@ -227,9 +250,21 @@ impl Ledger {
         self.files("WHERE sequence > ?1 ORDER BY sequence", params![sequence])
     }
 
+    /// Files whose contents are not known because they could not be read.
+    pub(crate) fn unread_files(&self) -> Result<Vec<ArchivedFile>, ArchiveError> {
+        let unread = "WHERE sequence IN (SELECT sequence FROM contents WHERE records = 0 AND problems > 0) \
+                      ORDER BY sequence";
+        self.files(unread, params![])
+    }
+
     pub(crate) fn file_by_sha256(&self, sha256: &Sha256Hex) -> Result<Option<ArchivedFile>, ArchiveError> {
         let found = self.files("WHERE sha256 = ?1 ORDER BY sequence LIMIT 1", params![sha256.to_string()])?;
         Ok(found.into_iter().next())
+    }
+
+    /// Every file with these bytes.
+    pub(crate) fn files_with(&self, sha256: &Sha256Hex) -> Result<Vec<ArchivedFile>, ArchiveError> {
+        self.files("WHERE sha256 = ?1 ORDER BY sequence", params![sha256.to_string()])
     }
 
     pub(crate) fn file_by_path(&self, path: &str) -> Result<Option<ArchivedFile>, ArchiveError> {
@@ -252,6 +287,15 @@ impl Ledger {
         self.read(|connection| connection.prepare_cached("SELECT 1 FROM files WHERE path = ?1")?.exists([path]))
     }
 
+    /// Is something known to be wrong with a name that has rows: gone from the disk, or damaged there?
+    pub(crate) fn is_doubted(&self, stream: &str, name: &str) -> Result<bool, ArchiveError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT 1 FROM entries WHERE stream = ?1 AND name = ?2 AND state <> 'fetched'")?
+                .exists([stream, name])
+        })
+    }
+
     /// Where the same bytes lie in quarantine already, and their size.
     pub(crate) fn quarantined(&self, sha256: &Sha256Hex) -> Result<Option<(String, u64)>, ArchiveError> {
         self.read(|connection| {
@@ -268,6 +312,72 @@ impl Ledger {
             statement.query_map(values, file_row)?.collect()
         })
     }
+}
+
+/// Row, event and state of the entry, inside the caller's transaction.
+pub(crate) fn insert_file(
+    transaction: &Transaction<'_>,
+    by: By<'_>,
+    file: &NewFile<'_>,
+) -> rusqlite::Result<ArchivedFile> {
+    let origin = &file.provenance.origin;
+    // What came out of a bag keeps the origin of its first receipt, and was imported all the same.
+    let is_from_disk = origin.starts_with("import:")
+        || mend::FROM_DISK.contains(&origin.as_str())
+        || !file.provenance.custody.is_empty();
+    let kind = if is_from_disk { EventKind::Imported } else { EventKind::Fetched };
+    let sequence = last_sequence(transaction)? + 1;
+    let provenance = json!(file.provenance);
+    let mut payload = json!({
+        "sequence": sequence, "stream": file.stream, "name": file.name, "version": file.version,
+        "path": file.path, "window": window_json(file.window), "sha256": file.sha256.to_string(),
+        "size_bytes": file.size_bytes, "container": file.whole.container.as_str(),
+        "inflated_bytes": file.whole.inflated_bytes, "adopted": file.adopted, "provenance": provenance,
+    });
+    if let Some(recovered) = &file.recovered {
+        payload["recovered"] = recovered.clone();
+    }
+    let event = chain::append(transaction, by.now_ms, by.actor, kind, &payload)?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO files (sequence, stream, name, version, path, path_key, window_start_ms, \
+             window_end_ms, sha256, size_bytes, container, inflated_bytes, stored_at_ms, provenance, event_seq) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        )?
+        .execute(params![
+            sequence,
+            file.stream,
+            file.name,
+            file.version,
+            file.path,
+            path_key(file.path),
+            file.window.map(|window| window.start_ms),
+            file.window.map(|window| window.end_ms),
+            file.sha256.to_string(),
+            file.size_bytes,
+            file.whole.container.as_str(),
+            file.whole.inflated_bytes,
+            by.now_ms,
+            chain::canonical_json(&provenance),
+            event.seq,
+        ])?;
+    coverage::mark_fetched(transaction, file.stream, file.name, file.window)?;
+    Ok(ArchivedFile {
+        sequence,
+        stream: file.stream.to_owned(),
+        name: file.name.to_owned(),
+        path: file.path.to_owned(),
+        version: file.version,
+        window: file.window,
+        sha256: file.sha256,
+        size_bytes: file.size_bytes,
+        stored_at_ms: by.now_ms,
+        provenance: file.provenance.clone(),
+    })
+}
+
+fn words(set: &BTreeSet<String>) -> String {
+    set.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 fn last_sequence(connection: &Connection) -> rusqlite::Result<u64> {
@@ -305,11 +415,4 @@ pub(crate) fn window_columns(row: &Row<'_>, first: usize) -> rusqlite::Result<Op
 /// A window as it stands in events: an object, or null.
 pub(crate) fn window_json(window: Option<Window>) -> Value {
     window.map_or(Value::Null, |window| json!({ "start_ms": window.start_ms, "end_ms": window.end_ms }))
-}
-
-fn provenance_json(provenance: &Provenance) -> Value {
-    json!({
-        "origin": provenance.origin, "request": provenance.request, "response": provenance.response,
-        "clock_offset_ms": provenance.clock_offset_ms, "program": provenance.program,
-    })
 }

@@ -6,7 +6,7 @@
 //! * Never: looks inside a record, talks to a network, overwrites or deletes what it published.
 //! * Start reading at: `Archive::publish` in `ingest.rs`, then `FORMAT.md`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,19 +15,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
+mod acceptance;
 pub mod anchor;
+pub mod answers;
 pub mod chain;
 pub mod check;
 pub mod coverage;
 pub mod disk;
 pub mod entry;
 pub mod error;
+pub mod extract;
 pub mod ingest;
 pub mod layout;
 mod ledger;
 mod lock;
+pub mod mend;
+pub mod naming;
 mod place;
 pub mod proof;
+pub mod rebuild;
+mod salvage;
 mod schema;
 pub mod tree;
 pub mod verify;
@@ -38,7 +45,13 @@ pub mod windows;
 mod crash_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod extract_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 pub(crate) mod faulty;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod mend_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod proof_tests;
@@ -52,17 +65,23 @@ mod verify_tests;
 #[allow(clippy::unwrap_used)]
 mod windows_tests;
 
+pub use acceptance::{Acceptance, AcceptedWindow};
 pub use anchor::{Head, HeadCheck};
+pub use answers::{AnswerSegment, ApiAnswer};
 pub use chain::{ChainReport, Event, EventKind};
 pub use check::CheckLimits;
 pub use coverage::{EntryState, LedgerEntry, Listing, ListingKind};
 pub use disk::{Disk, RealDisk};
 pub use entry::{
-    ArchivedFile, Arrival, Clock, Contents, ListedFile, ListingOutcome, Provenance, Published, Sha256Hex, Window,
+    ArchivedFile, Arrival, Clock, Contents, EncryptedFile, Handover, ListedFile, ListingOutcome, Provenance, Published,
+    SenderRow, Sha256Hex, Window,
 };
 pub use error::ArchiveError;
-pub use ingest::Draft;
-pub use proof::{Proof, ProvenRecord, Refusal};
+pub use extract::{Extract, ExtractCheck, FileRow, Scope};
+pub use ingest::{Draft, Prepared};
+pub use mend::Stray;
+pub use proof::{Proof, ProvenEvent, ProvenRecord, Refusal};
+pub use rebuild::{LedgerState, RebuildReport};
 pub use schema::{APPLICATION_ID, FORMAT, SCHEMA};
 pub use verify::{DamagedFile, FilesReport, MissingFile, Part, VerifyReport};
 pub use windows::{Coverage, CoverageRules, WindowCounts, WindowCoverage, WindowState};
@@ -199,6 +218,11 @@ impl Archive {
         self.inner.lock.is_some()
     }
 
+    /// The present time of this archive's clock, epoch milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.inner.clock.now_ms()
+    }
+
     /// Records what a listing call came to: a listing, its names, and an event, in one transaction.
     /// Where the windows of the names are known, [`Archive::record_listed`] keeps them too.
     ///
@@ -235,6 +259,15 @@ impl Archive {
         self.writer()?.add_listing(self.by(), stream, asked, &Seen::of_files(files), refused)
     }
 
+    /// Records that an API was asked for everything that it has in `asked`, and told of `ids` (conversations, figures). What it
+    /// means to be in the window is the stream's own affair. Such ids are no files: none of them can be missing.
+    ///
+    /// # Errors
+    /// As [`Archive::record_listing`].
+    pub fn record_followed(&self, stream: &str, asked: Window, ids: &BTreeSet<String>) -> Result<(), ArchiveError> {
+        self.writer()?.add_listing(self.by(), stream, asked, &Seen::Ids(ids), 0)
+    }
+
     /// Appends an event to the audit chain.
     ///
     /// # Errors
@@ -264,14 +297,59 @@ impl Archive {
         self.ledger().contents_of(sequence)
     }
 
+    /// Files in which decoding met problems, each with what it found.
+    pub fn files_with_problems(&self) -> Result<Vec<(ArchivedFile, Contents)>, ArchiveError> {
+        let sequences = self.ledger().sequences_with_problems()?;
+        let mut found = Vec::new();
+        for (sequence, contents) in sequences {
+            found.extend(self.ledger().file_at(sequence)?.map(|file| (file, contents)));
+        }
+        Ok(found)
+    }
+
+    /// Records that a file waits for keys.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](ArchiveError::ReadOnly), ledger errors (also for a sequence that does not exist).
+    pub fn record_encrypted(&self, file: &EncryptedFile) -> Result<(), ArchiveError> {
+        self.writer()?.set_encrypted(file)
+    }
+
+    /// Records that files wait for keys no longer.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](ArchiveError::ReadOnly), ledger errors.
+    pub fn forget_encrypted(&self, sequences: &[u64]) -> Result<(), ArchiveError> {
+        self.writer()?.remove_encrypted(sequences)
+    }
+
+    /// The files that wait for keys, ascending.
+    pub fn encrypted_files(&self) -> Result<Vec<EncryptedFile>, ArchiveError> {
+        self.ledger().encrypted_files()
+    }
+
     /// Names already published in this stream, each with its latest version.
     pub fn names_in(&self, stream: &str) -> Result<HashMap<String, ArchivedFile>, ArchiveError> {
         self.ledger().names_in(stream)
     }
 
+    /// As [`Archive::names_in`], without those whose latest version is known to be gone from the disk or damaged there.
+    pub fn names_held(&self, stream: &str) -> Result<HashMap<String, ArchivedFile>, ArchiveError> {
+        let mut held = self.names_in(stream)?;
+        for entry in self.entries_in(stream)?.iter().filter(|entry| entry.state != EntryState::Fetched) {
+            held.remove(&entry.name);
+        }
+        Ok(held)
+    }
+
     /// Files committed after `sequence`, ascending; 0 gives all.
     pub fn files_after(&self, sequence: u64) -> Result<Vec<ArchivedFile>, ArchiveError> {
         self.ledger().files_after(sequence)
+    }
+
+    /// Files of which nothing is known but problems: they could not be read when they were last tried.
+    pub fn unread_files(&self) -> Result<Vec<ArchivedFile>, ArchiveError> {
+        self.ledger().unread_files()
     }
 
     /// The sequence of the last file; 0 in an empty vault.
@@ -303,7 +381,10 @@ impl Archive {
     pub fn coverage_of(&self, stream: &str, rules: &CoverageRules) -> Result<Coverage, ArchiveError> {
         // Listings first: a listing of another process that comes in between must not vouch for names not read.
         let listings = self.listings_in(stream)?;
-        Ok(Coverage::of(&listings, &self.entries_in(stream)?, rules))
+        let entries = self.entries_in(stream)?;
+        let mut coverage = Coverage::of(&listings, &entries, rules);
+        coverage.accept(self.acceptances_in(stream)?, &entries);
+        Ok(coverage)
     }
 
     /// Up to `limit` events after `seq`, ascending.
@@ -321,7 +402,15 @@ impl Archive {
     /// # Errors
     /// [`Io`](ArchiveError::Io) with the path if it is gone.
     pub fn open_file(&self, file: &ArchivedFile) -> Result<File, ArchiveError> {
-        let path = layout::in_vault(&self.inner.root, &file.path);
+        self.open_path(&file.path)
+    }
+
+    /// As [`Archive::open_file`], by the path in the manifest.
+    ///
+    /// # Errors
+    /// [`Io`](ArchiveError::Io) with the path if it is gone.
+    pub fn open_path(&self, path: &str) -> Result<File, ArchiveError> {
+        let path = layout::in_vault(&self.inner.root, path);
         self.inner.disk.open(&path).map_err(|source| ArchiveError::from_io(&path, None, source))
     }
 
@@ -352,6 +441,7 @@ fn database_in(root: &Path, disk: &dyn Disk) -> Result<PathBuf, ArchiveError> {
     let database = root.join(layout::DATABASE);
     match disk.metadata(&database) {
         Ok(Some(_)) => Ok(database),
+        Ok(None) if rebuild::has_files(root, disk) => Err(ArchiveError::LedgerLost { path: root.to_path_buf() }),
         Ok(None) => Err(ArchiveError::NotAVault { path: root.to_path_buf() }),
         Err(source) if source.kind() == std::io::ErrorKind::NotADirectory => {
             Err(ArchiveError::NotAVault { path: root.to_path_buf() })

@@ -11,7 +11,6 @@ use std::sync::{MutexGuard, PoisonError};
 use serde_json::json;
 
 use super::Archive;
-use super::chain::EventKind;
 use super::check::Whole;
 use super::disk::EntryKind;
 use super::entry::{ArchivedFile, Arrival, Published, Sha256Hex, Window};
@@ -25,7 +24,7 @@ const HASH_BUFFER_BYTES: usize = 256 * 1024;
 const QUARANTINE_NAME_BYTES: usize = 180;
 
 /// Folders whose own entry has been synced by this process.
-type DurableFolders<'a> = MutexGuard<'a, HashSet<PathBuf>>;
+pub(super) type DurableFolders<'a> = MutexGuard<'a, HashSet<PathBuf>>;
 
 impl Archive {
     /// Gives a checked and synced body its place and its row.
@@ -34,10 +33,13 @@ impl Archive {
         let (stream, name) = (body.stream.as_str(), body.name.as_str());
         let known = self.ledger().versions(stream, name)?;
         if let Some(same) = known.iter().find(|file| file.sha256 == body.sha256) {
-            if !self.is_on_disk(same)? {
-                self.restore(&mut body.temp, same, &mut folders)?;
+            if self.is_intact(same, arrival.reread)? {
+                self.note_fetched(same)?;
+                return Ok(Published::Already(same.clone()));
             }
-            return Ok(Published::Already(same.clone()));
+            let is_latest = known.last().is_some_and(|last| last.sequence == same.sequence);
+            self.restore(&mut body.temp, same, is_latest, &mut folders)?;
+            return Ok(Published::Restored(same.clone()));
         }
         let version = known.last().map_or(1, |last| last.version + 1);
         let path = self.free_path(&body.stream, &body.name, arrival.window, version)?;
@@ -56,6 +58,7 @@ impl Archive {
             whole,
             adopted,
             provenance: &arrival.provenance,
+            recovered: None,
         };
         // If this fails the file stays as an orphan, whole and synced. Removing it would be the greater risk: a commit
         // that reported an error may still be found in the log after a crash, and a row must never lack its file.
@@ -102,36 +105,53 @@ impl Archive {
         })
     }
 
-    /// Is there a file of the right size at the row's path? (Whether its bytes are right is `verify`'s question.)
-    pub(super) fn is_on_disk(&self, file: &ArchivedFile) -> Result<bool, ArchiveError> {
-        self.has_file(&file.path, file.size_bytes)
+    /// Does the row's file lie where it should? Its size is compared; its bytes too where `reread` asks for it, or where the
+    /// ledger knows that something is wrong with this name.
+    pub(super) fn is_intact(&self, file: &ArchivedFile, reread: bool) -> Result<bool, ArchiveError> {
+        if !self.has_file(&file.path, file.size_bytes)? {
+            return Ok(false);
+        }
+        if !reread && !self.ledger().is_doubted(&file.stream, &file.name)? {
+            return Ok(true);
+        }
+        // Bytes that cannot be read are not there.
+        Ok(self.hash_at(&layout::in_vault(&self.inner.root, &file.path)).is_ok_and(|sha256| sha256 == file.sha256))
     }
 
-    fn has_file(&self, path: &str, size_bytes: u64) -> Result<bool, ArchiveError> {
+    /// SHA-256 of the file at `place`.
+    pub(super) fn hash_at(&self, place: &Path) -> std::io::Result<Sha256Hex> {
+        let mut buffer = vec![0; HASH_BUFFER_BYTES];
+        self.inner.disk.open(place).and_then(|file| hash_of(file, &mut buffer))
+    }
+
+    pub(super) fn has_file(&self, path: &str, size_bytes: u64) -> Result<bool, ArchiveError> {
         let place = layout::in_vault(&self.inner.root, path);
         let found = self.inner.disk.metadata(&place).map_err(|source| ArchiveError::from_io(&place, None, source))?;
         Ok(found.is_some_and(|found| found.kind == EntryKind::File && found.size_bytes == size_bytes))
     }
 
-    fn placing(&self) -> DurableFolders<'_> {
+    pub(super) fn placing(&self) -> DurableFolders<'_> {
         self.inner.placing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts the bytes of a published file back that is gone or has another size.
+    /// Puts the bytes of a published file back that is gone or damaged. The damaged bytes go to quarantine first, so a crash
+    /// in between leaves a row without a file, which the next run puts back in the same way.
     fn restore(
         &self,
         temp: &mut TempFile,
         file: &ArchivedFile,
+        is_latest: bool,
         folders: &mut DurableFolders<'_>,
     ) -> Result<(), ArchiveError> {
         let place = layout::in_vault(&self.inner.root, &file.path);
-        self.quarantine_stray(&place, &file.stream, &file.name, "a published file with a wrong size", folders)?;
+        let reason = "the bytes of a published file had changed; good ones took their place";
+        self.quarantine_stray(&place, &file.stream, &file.name, reason, folders)?;
         self.move_to(temp, &file.path, folders)?;
         let payload = json!({
             "sequence": file.sequence, "path": file.path, "sha256": file.sha256.to_string(),
             "size_bytes": file.size_bytes,
         });
-        self.ledger().add_event(self.by(), EventKind::Restored, &payload)
+        self.ledger().add_restored(self.by(), file, is_latest, &payload)
     }
 
     /// The path for a version; the next number up if another name's file already has that path, or one that differs
@@ -158,15 +178,11 @@ impl Archive {
     fn take_orphan(&self, path: &str, body: &Body, folders: &mut DurableFolders<'_>) -> Result<bool, ArchiveError> {
         let (disk, place) = (self.inner.disk.as_ref(), layout::in_vault(&self.inner.root, path));
         let failed = |source| ArchiveError::from_io(&place, Some(body.size_bytes), source);
-        if self.has_file(path, body.size_bytes)? {
-            let mut buffer = vec![0; HASH_BUFFER_BYTES];
-            let sha256 = disk.open(&place).and_then(|file| hash_of(file, &mut buffer)).map_err(failed)?;
-            if sha256 == body.sha256 {
-                // A crash leaves it synced; a stranger may not have.
-                disk.set_read_only(&place).and_then(|()| disk.sync_file(&place)).map_err(failed)?;
-                self.make_durable(&place, folders)?;
-                return Ok(true);
-            }
+        if self.has_file(path, body.size_bytes)? && self.hash_at(&place).map_err(failed)? == body.sha256 {
+            // A crash leaves it synced; a stranger may not have.
+            disk.set_read_only(&place).and_then(|()| disk.sync_file(&place)).map_err(failed)?;
+            self.make_durable(&place, folders)?;
+            return Ok(true);
         }
         let reason = "a file without a row lay in the place of another";
         self.quarantine_stray(&place, body.stream.as_str(), body.name.as_str(), reason, folders)?;
@@ -174,7 +190,7 @@ impl Archive {
     }
 
     /// Moves whatever lies at `place` to quarantine; nothing there is fine.
-    fn quarantine_stray(
+    pub(super) fn quarantine_stray(
         &self,
         place: &Path,
         stream: &str,
@@ -186,10 +202,8 @@ impl Archive {
         let failed = |source| ArchiveError::from_io(place, None, source);
         let Some(found) = disk.metadata(place).map_err(failed)? else { return Ok(()) };
         let sha256 = match found.kind {
-            EntryKind::File => {
-                let mut buffer = vec![0; HASH_BUFFER_BYTES];
-                Some(disk.open(place).and_then(|file| hash_of(file, &mut buffer)).map_err(failed)?)
-            }
+            // Moving needs no reading: a file that cannot be read is kept too, without a hash.
+            EntryKind::File => self.hash_at(place).ok(),
             EntryKind::Folder | EntryKind::Other => None,
         };
         let path = self.free_quarantine_path(name)?;
@@ -217,6 +231,8 @@ impl Archive {
 
     /// `quarantine/<UTC time>-<number>-<name, cut>`, not taken.
     fn free_quarantine_path(&self, name: &str) -> Result<String, ArchiveError> {
+        // A stray may have any name; only one that the archive would take stands in a path.
+        let name = layout::checked_name(name).map_or("stray", |_| name);
         let mut end = name.len().min(QUARANTINE_NAME_BYTES);
         while !name.is_char_boundary(end) {
             end -= 1;
@@ -262,7 +278,7 @@ impl Archive {
     }
 
     /// Syncs the folder that holds `place`, and those above it where needed.
-    fn make_durable(&self, place: &Path, folders: &mut DurableFolders<'_>) -> Result<(), ArchiveError> {
+    pub(super) fn make_durable(&self, place: &Path, folders: &mut DurableFolders<'_>) -> Result<(), ArchiveError> {
         self.make_folders(place, folders)?;
         let folder = place.parent().unwrap_or(&self.inner.root);
         self.inner.disk.sync_dir(folder).map_err(|source| ArchiveError::from_io(folder, None, source))

@@ -89,7 +89,7 @@ pub struct TreePath {
 #[error("{0}")]
 pub struct Refusal(pub String);
 
-fn need(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Refusal> {
+pub(super) fn need(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Refusal> {
     if holds { Ok(()) } else { Err(Refusal(otherwise())) }
 }
 
@@ -126,7 +126,7 @@ impl Archive {
     }
 }
 
-fn newest_anchor(connection: &Connection, last: u64) -> rusqlite::Result<Option<Event>> {
+pub(super) fn newest_anchor(connection: &Connection, last: u64) -> rusqlite::Result<Option<Event>> {
     let last = last.min(i64::MAX as u64);
     Ok(chain::last_of_kind(connection, EventKind::Anchored, last)?.filter(|event| claimed_tree(event).is_some()))
 }
@@ -213,7 +213,7 @@ fn seal_of(value: &Value) -> Sha256Hex {
     Sha256Hex::of(canonical_json(value).as_bytes())
 }
 
-fn check_hash(event: &Event) -> Result<(), Refusal> {
+pub(super) fn check_hash(event: &Event) -> Result<(), Refusal> {
     let seq = event.seq;
     // A line feed inside a field could pass for the border between two.
     let one_line = [&event.actor, &event.kind, &event.payload].iter().all(|field| !field.contains('\n'));

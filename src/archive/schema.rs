@@ -4,10 +4,10 @@
 //! it writes. A reader opens it read-only, also in a folder that cannot be written (a mounted evidence disk). The
 //! database appears whole or not at all: it is built under `tmp/` and renamed into place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 use serde_json::json;
 
 use super::chain::{self, EventKind};
@@ -16,44 +16,129 @@ use super::error::ArchiveError;
 /// `PRAGMA application_id`: "CHVT", so that `file` and our own `open` tell a vault from any other SQLite database.
 pub const APPLICATION_ID: i64 = 0x4348_5654;
 /// `PRAGMA user_version`: the vault format that this program writes, and the newest that it reads.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
 /// How long a connection waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The tables of format 1. FORMAT.md explains each; a test keeps the two equal.
+/// The tables of this format. FORMAT.md explains each; a test keeps the two equal.
 pub const SCHEMA: &str = include_str!("schema.sql");
+
+/// What each format added to the one before, from format 2 on.
+const MIGRATIONS: [(i64, &str); 1] = [(2, include_str!("schema_2.sql"))];
 
 /// Builds a new database at `path`, which must not exist: tables, meta rows, and the first event of the chain.
 pub(crate) fn build(path: &Path, account_id: &str, actor: &str, now_ms: i64) -> Result<(), ArchiveError> {
+    let created = json!({ "account_id": account_id, "format": FORMAT });
+    build_with(path, account_id, now_ms, |transaction| {
+        chain::append(transaction, now_ms, actor, EventKind::Created, &created).map(|_| ())
+    })
+}
+
+/// As [`build`], with the events and rows that `fill` writes, all in one transaction.
+pub(crate) fn build_with(
+    path: &Path,
+    account_id: &str,
+    now_ms: i64,
+    fill: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+) -> Result<(), ArchiveError> {
+    build_from(
+        path,
+        |_| Ok(()),
+        |transaction| {
+            for (key, value) in [("account_id", account_id.to_owned()), ("created_ms", now_ms.to_string())] {
+                transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", params![key, value])?;
+            }
+            fill(transaction)
+        },
+    )
+}
+
+/// A new database at `path` with the tables of this format and what `fill` writes; `prepare` comes before the transaction.
+pub(crate) fn build_from(
+    path: &Path,
+    prepare: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    fill: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+) -> Result<(), ArchiveError> {
     let failed = |source| ArchiveError::from_database(path, source);
     let mut connection = Connection::open(path).map_err(failed)?;
-    let mut work = || -> rusqlite::Result<()> {
+    let work = |connection: &mut Connection| -> rusqlite::Result<()> {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        prepare(connection)?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(SCHEMA)?;
-        for (key, value) in [("account_id", account_id.to_owned()), ("created_ms", now_ms.to_string())] {
-            transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", params![key, value])?;
-        }
-        let payload = json!({ "account_id": account_id, "format": FORMAT });
-        chain::append(&transaction, now_ms, actor, EventKind::Created, &payload)?;
+        fill(&transaction)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
         transaction.commit()
     };
-    work().map_err(failed)?;
+    work(&mut connection).map_err(failed)?;
     connection.close().map_err(|(_, source)| failed(source))
+}
+
+/// Removes a database that was built in vain, as far as that can be done.
+pub(crate) fn discard(path: &Path) {
+    for ending in ["", "-journal", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(beside(path, ending));
+    }
+}
+
+/// `vault.db` and an ending, such as `-wal`.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Opens a copy of a damaged database, whatever it says of itself.
+pub(crate) fn open_to_salvage(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    // Without this SQLite reads nothing of a file that is shorter than its first page says.
+    connection.pragma_update(None, "writable_schema", true)?;
+    Ok(connection)
+}
+
+/// What is wrong with an open database: SQLite's own check of its structures, and whether all tables are there.
+pub(crate) fn has_integrity(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let tables = ["meta", "events", "files", "listings", "entries", "contents", "quarantine"];
+    for table in tables {
+        let found =
+            connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([table])?;
+        if !found {
+            return Ok(Some(format!("the table {table} is missing")));
+        }
+    }
+    let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    Ok((said != "ok").then(|| format!("SQLite's integrity check says: {said}")))
 }
 
 /// Opens the database of a writer that holds the vault's lock.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, ArchiveError> {
     let failed = |source| ArchiveError::from_database(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     prepare(&connection).map_err(failed)?;
-    check_format(&connection, path)?;
+    let found = check_format(&connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    migrate(&mut connection, found).map_err(failed)?;
     Ok(connection)
+}
+
+/// Brings a database of an older format up to this one, as a whole or not at all. The rows of the chain and of the
+/// manifest stay as they are.
+fn migrate(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    if found == FORMAT {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (_, added) in MIGRATIONS.iter().filter(|(format, _)| *format > found) {
+        transaction.execute_batch(added)?;
+    }
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
 }
 
 /// Opens the database for reading, while a writer works or not.
@@ -97,9 +182,7 @@ fn needs_shared_memory(error: &rusqlite::Error) -> bool {
 }
 
 fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(log).is_ok_and(|found| found.len() > 0)
+    std::fs::metadata(beside(path, "-wal")).is_ok_and(|found| found.len() > 0)
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
@@ -109,7 +192,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "trusted_schema", false)
 }
 
-fn check_format(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
+/// Refuses what is no vault, or one of a newer format; gives the format.
+fn check_format(connection: &Connection, path: &Path) -> Result<i64, ArchiveError> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let failed = |source| ArchiveError::from_database(path, source);
     if pragma("application_id").map_err(failed)? != APPLICATION_ID {
@@ -120,7 +204,7 @@ fn check_format(connection: &Connection, path: &Path) -> Result<(), ArchiveError
     if found > FORMAT {
         return Err(ArchiveError::NewerFormat { path: path.to_path_buf(), found, known: FORMAT });
     }
-    Ok(())
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -167,7 +251,55 @@ mod tests {
         assert!(matches!(open_reader(&foreign), Err(ArchiveError::NotAVault { .. })));
         assert!(matches!(open_writer(&foreign), Err(ArchiveError::NotAVault { .. })));
         Connection::open(&path).unwrap().pragma_update(None, "user_version", FORMAT + 1).unwrap();
-        assert!(matches!(open_reader(&path), Err(ArchiveError::NewerFormat { found: 2, known: 1, .. })));
+        assert!(matches!(open_reader(&path), Err(ArchiveError::NewerFormat { found: 3, known: 2, .. })));
+    }
+
+    /// A database as the program of format 1 made it: its tables are frozen in `data/`.
+    fn built_as_format_1() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vault.db");
+        let mut raw = Connection::open(&path).unwrap();
+        raw.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        raw.execute_batch(include_str!("../../data/vault-format-1.sql")).unwrap();
+        raw.execute_batch("INSERT INTO meta VALUES ('account_id', '1'), ('created_ms', '5')").unwrap();
+        let transaction = raw.transaction().unwrap();
+        let created = json!({ "account_id": "1", "format": 1 });
+        chain::append(&transaction, 5, "test", EventKind::Created, &created).unwrap();
+        transaction
+            .execute_batch(
+                "INSERT INTO files VALUES (1, 's', 'n', 1, 'files/s/n', 'files/s/n', NULL, NULL, printf('%064d', 0), 1, \
+                 'plain', 1, 0, '{}', 1); INSERT INTO contents VALUES (1, 2, 3, 0); PRAGMA user_version = 1",
+            )
+            .unwrap();
+        transaction.commit().unwrap();
+        (folder, path)
+    }
+
+    fn tables(path: &Path) -> Vec<String> {
+        let raw = Connection::open(path).unwrap();
+        let mut statement = raw.prepare("SELECT coalesce(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn a_database_of_format_1_is_read_as_it_is_and_migrated_by_a_writer() {
+        let (_folder, path) = built_as_format_1();
+        drop(open_reader(&path).unwrap());
+        let reader = open_reader(&path).unwrap();
+        assert_eq!(reader.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 1);
+        assert!(!tables(&path).iter().any(|table| table.contains("TABLE encrypted")));
+        drop(reader);
+        for _ in 0..2 {
+            let writer = open_writer(&path).unwrap();
+            assert_eq!(writer.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), FORMAT);
+            assert!(chain::walk(&writer).unwrap().ok);
+            let count = |table| {
+                writer.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0)).unwrap()
+            };
+            assert_eq!((count("encrypted"), count("events"), count("files"), count("contents")), (0, 1, 1, 1));
+        }
+        // A migrated database is like a new one.
+        assert_eq!(tables(&path), tables(&built().1));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) fn clock() -> Clock {
 
 pub(super) fn arrival() -> Arrival {
     let provenance = Provenance { origin: "https://x.liveperson.net/f".into(), ..Provenance::default() };
-    Arrival { window: Some(WINDOW), expected_bytes: None, provenance }
+    Arrival { window: Some(WINDOW), provenance, ..Arrival::default() }
 }
 
 pub(super) fn publish(archive: &Archive, name: &str, body: &[u8]) -> Result<Published, ArchiveError> {
@@ -231,10 +231,10 @@ fn a_lost_or_cut_file_is_put_back_when_its_bytes_come_again() {
     let place = lab.root().join(&file.path);
     fs::remove_file(&place).unwrap();
     assert_eq!(lab.verify().files.missing.len(), 1);
-    assert!(matches!(publish(&lab.archive, NAME, &body).unwrap(), Published::Already(_)));
+    assert!(matches!(publish(&lab.archive, NAME, &body).unwrap(), Published::Restored(_)));
     assert!(lab.verify().is_ok());
     overwrite(&place, b"cut");
-    assert!(matches!(publish(&lab.archive, NAME, &body).unwrap(), Published::Already(_)));
+    assert!(matches!(publish(&lab.archive, NAME, &body).unwrap(), Published::Restored(_)));
     assert!(lab.verify().is_ok());
     assert_eq!(lab.kinds(), ["created", "fetched", "restored", "quarantined", "restored"]);
 }

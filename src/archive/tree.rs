@@ -72,6 +72,41 @@ impl Tree {
     }
 }
 
+/// The whole tree in memory, 64 bytes a leaf: gives the path of any number of leaves. Where one path is wanted,
+/// [`Tree::wanting`] needs none of that.
+pub(crate) struct FullTree {
+    /// Nodes from the leaves upwards; a last node without a sibling stands in the next level as it is.
+    levels: Vec<Vec<Sha256Hex>>,
+}
+
+impl FullTree {
+    /// The tree over these events' hashes, in order.
+    pub(crate) fn over(event_hashes: impl Iterator<Item = Sha256Hex>) -> FullTree {
+        let mut levels = vec![event_hashes.map(|hash| leaf(&hash)).collect::<Vec<_>>()];
+        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
+            let above = below.chunks(2).map(|pair| if let [left, right] = pair { node(left, right) } else { pair[0] });
+            let above = above.collect();
+            levels.push(above);
+        }
+        FullTree { levels }
+    }
+
+    /// The path of a leaf, counted from 1; `None` if there is no such leaf.
+    pub(crate) fn path(&self, leaf: u64) -> Option<Vec<Step>> {
+        let mut at = usize::try_from(leaf.checked_sub(1)?).ok()?;
+        self.levels.first()?.get(at)?;
+        let mut path = Vec::new();
+        for level in &self.levels {
+            match at.is_multiple_of(2) {
+                true => path.extend(level.get(at + 1).copied().map(Step::Right)),
+                false => path.push(Step::Left(level[at - 1])),
+            }
+            at /= 2;
+        }
+        Some(path)
+    }
+}
+
 /// The root that a path leads to from an event.
 pub(crate) fn climb(event_hash: &Sha256Hex, path: &[Step]) -> Sha256Hex {
     path.iter().fold(leaf(event_hash), |hash, step| match step {
@@ -130,6 +165,9 @@ mod tests {
                 assert_eq!(tree.root(), Some(root), "{count}");
                 let (same, path) = tree.root_and_path().unwrap();
                 assert_eq!(same, root);
+                let full = FullTree::over(hashes.iter().copied());
+                assert_eq!(full.path(wanted).as_ref(), Some(&path), "leaf {wanted} of {count}");
+                assert_eq!((full.path(0), full.path(count + 1)), (None, None));
                 let own = &hashes[usize::try_from(wanted).unwrap() - 1];
                 assert_eq!(climb(own, &path), root, "leaf {wanted} of {count}");
                 assert!(path.len() <= 6);

@@ -149,6 +149,14 @@ impl Archive {
         Ok(VerifyReport { files, chain })
     }
 
+    /// Walks the chain alone.
+    ///
+    /// # Errors
+    /// What keeps the ledger from being read.
+    pub fn verify_chain(&self) -> Result<ChainReport, ArchiveError> {
+        Ledger::open_reader(&self.inner.root.join(DATABASE))?.read(chain::walk)
+    }
+
     fn read_files(&self, rows: &[Row], part: Part, progress: &dyn Fn(u64), threads: usize) -> FilesReport {
         let of = part.of.max(1);
         let chosen: Vec<&Row> = rows.iter().filter(|row| row.sequence % of == part.part % of).collect();
@@ -290,7 +298,7 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Row>> {
 }
 
 /// Paths of rows that do not agree with the event that published them, and of publishing events without a row.
-fn altered_rows(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+pub(super) fn altered_rows(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut altered = Vec::new();
     let mut statement = connection.prepare(
         "SELECT f.sequence, f.stream, f.name, f.version, f.path, f.window_start_ms, f.window_end_ms, f.sha256, \
@@ -334,7 +342,7 @@ fn altered_rows(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(altered)
 }
 
-fn ledger_path(root: &Path, place: &Path) -> String {
+pub(super) fn ledger_path(root: &Path, place: &Path) -> String {
     let inside = place.strip_prefix(root).unwrap_or(place);
     let parts: Vec<_> = inside.components().map(|part| part.as_os_str().to_string_lossy()).collect();
     parts.join("/")

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::acceptance::Acceptance;
 use super::coverage::{EntryState, LedgerEntry, Listing, ListingKind};
 use super::entry::Window;
 
@@ -72,6 +73,8 @@ pub struct WindowCoverage {
     pub unfetched: u64,
     /// When the source deletes its files, epoch milliseconds; `None` where the window is not known.
     pub expires_ms: Option<i64>,
+    /// The event by which somebody accepted that it is lost, see [`Acceptance`]; then it is no hole.
+    pub accepted: Option<u64>,
 }
 
 /// How many hours are in each state.
@@ -105,6 +108,8 @@ pub struct Coverage {
     pub asked: bool,
     /// Whether it ever answered.
     pub answered: bool,
+    /// What was accepted as lost, oldest first.
+    pub acceptances: Vec<Acceptance>,
 }
 
 /// What the rows say of one hour.
@@ -146,8 +151,11 @@ impl fmt::Display for WindowState {
 }
 
 impl WindowCoverage {
-    /// Whether something that the source has, or may have, is not here.
+    /// Whether something that the source has, or may have, is not here, and nobody accepted that.
     pub fn is_hole(&self) -> bool {
+        if self.accepted.is_some() {
+            return false;
+        }
         match self.state {
             WindowState::Missing | WindowState::Damaged | WindowState::Expired => true,
             WindowState::Listed => self.unfetched > 0,
@@ -236,10 +244,11 @@ impl Coverage {
                 names: undated.names,
                 unfetched: undated.unfetched,
                 expires_ms: None,
+                accepted: None,
             });
         }
         let answered = listings.iter().any(|listing| !matches!(listing.outcome, ListingKind::Failed(_)));
-        Coverage { reach, windows, asked: !listings.is_empty(), answered }
+        Coverage { reach, windows, asked: !listings.is_empty(), answered, acceptances: Vec::new() }
     }
 
     /// The hours that need no further look. None while a listed name without a window is not here: it could be
@@ -340,6 +349,7 @@ impl Facts {
             names: self.names,
             unfetched: self.unfetched,
             expires_ms: Some(expires_ms),
+            accepted: None,
         })
     }
 }

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Plan,
     /// Everything new from LivePerson into the archive, then into the index
     Sync(Sync),
+    /// Sync for ever, each stream at its own pace: new SDEs are searchable within a minute
+    Watch(Watch),
     /// Add files or folders already on disk
     Import(Import),
     /// Show which hours are missing, damaged or about to be deleted; reads the ledger only
@@ -81,8 +83,14 @@ pub(crate) enum Command {
     Show(Show),
     /// Count and chart conversations
     Stats(Stats),
+    /// Hand over what a search finds, or everything
+    #[command(after_help = EXPORT)]
+    Export(Export),
     /// Re-read the archive and prove it unchanged
     Verify(Verify),
+    /// Mend what verify found: fetch lost files again, take strays in, rebuild a lost vault.db
+    #[command(after_help = REPAIR)]
+    Repair(Repair),
     /// The audit chain: list, export, anchor and compare it; proofs that need neither vault nor program
     Audit(super::audit::Audit),
     /// Serve a simulated LivePerson account on a loopback port
@@ -104,6 +112,19 @@ pub(crate) struct Demo {
     /// Seed of the simulated account
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Watch {
+    /// Show how fresh each stream is, from the ledger, and end
+    #[arg(long)]
+    pub(crate) status: bool,
+    /// Ask every stream this often, instead of at its own pace (messaging 30s, chats 5m, files 15m)
+    #[arg(long, value_name = "DURATION", conflicts_with = "status")]
+    pub(crate) every: Option<String>,
+    /// Write metrics in Prometheus text format to this file after each round
+    #[arg(long, value_name = "FILE", conflicts_with = "status")]
+    pub(crate) metrics: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -133,7 +154,7 @@ pub(crate) struct Sync {
 
 #[derive(Args, Debug)]
 pub(crate) struct Import {
-    /// Files and folders: gzip, zip, JSON, NDJSON, Avro; told by content, not by name
+    /// Files, folders and bags (BagIt): gzip, zip, JSON, NDJSON, Avro; told by content, not by name
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }
@@ -142,19 +163,53 @@ pub(crate) struct Import {
 const GAPS: &str = "\
 States:
   missing   nobody knows what LivePerson has for this hour, or a file is gone
-  damaged   a file came damaged; the next sync fetches it again
+  damaged   a file came damaged, or verify found it so; the next sync fetches it again
   listed    a file was listed and is not here; no gap where none was listed: not confirmed yet
   expired   LivePerson has deleted what was not fetched
   fetched   every listed file is here        sealed   and two listings agree that it is all of them
   empty     two listings agree that there is nothing
 
-Exits with 8 when there are gaps. Every time is UTC; --json lists each hour, text joins neighbours.";
+Exits with 8 when there are gaps; `gaps accept` takes expired hours out of that. Every time is UTC; --json lists each hour, text joins neighbours.";
 
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Gaps {
+    #[command(subcommand)]
+    pub(crate) action: Option<GapsAction>,
     /// Show the hours without gaps too
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GapsAction {
+    /// Accept hours that LivePerson has deleted as lost, so that they count no more
+    #[command(after_help = ACCEPT)]
+    Accept(GapsAccept),
+}
+
+/// How hours are named, for `gaps accept --help`.
+const ACCEPT: &str = "\
+Only hours in the state `expired` can be accepted; others can still be had. The acceptance is an event of
+the audit chain, with who, when and why. A file that turns up later makes its hour a gap again.
+
+Example:
+  chatvault gaps accept data-access/engagement 2026-10-01T05..2026-10-01T09 --reason 'outage, ticket 4711'";
+
+#[derive(Args, Debug)]
+pub(crate) struct GapsAccept {
+    /// Stream, such as data-access/engagement
+    #[arg(value_name = "STREAM")]
+    pub(crate) stream: String,
+    /// Hours, UTC, as START..END: 2026-10-01T05:00Z..2026-10-01T09:00Z; a day alone, or at the end, is meant whole
+    #[arg(value_name = "START..END")]
+    pub(crate) hours: String,
+    /// Why, in words that an auditor understands
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Who accepts it [default: the user name of the system]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -246,11 +301,71 @@ pub(crate) struct Stats {
     pub(crate) tz: String,
 }
 
+/// What the formats hold, for `export --help`.
+const EXPORT: &str = "\
+Formats:
+  bagit   a bag (BagIt 1.0, RFC 8493): the archived files as they were received, and the ledger's
+          rows and events of them. Files go whole: one that holds a hit holds its neighbours too,
+          and data/ledger/hits.ndjson says which conversations match.
+
+The query * means every archived file. `bagit.py --validate BAG` or `chatvault import BAG` check a bag;
+a bag that was imported keeps the provenance of its files.
+
+Examples:
+  chatvault export 'refund start:2026-06' --format bagit --out matter-17
+  chatvault export '*' --format bagit --out whole-archive --organization 'Example Ltd'";
+
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// The query, as for search; `*` is every archived file
+    #[arg(required = true, value_name = "QUERY")]
+    pub(crate) query: Vec<String>,
+    /// bagit
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: String,
+    /// Folder to make; it must not exist, or be empty
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: PathBuf,
+    /// Who hands it over: Source-Organization of the bag
+    #[arg(long, value_name = "NAME")]
+    pub(crate) organization: Option<String>,
+    /// Time zone of dates in the query, such as Europe/Berlin
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub(crate) tz: String,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Verify {
     /// Re-read part n of m of the files, such as 1/7
     #[arg(long, value_name = "n/m")]
     pub(crate) read_data_subset: Option<String>,
+}
+
+/// What is done with what, for `repair --help`.
+const REPAIR: &str = "\
+Damaged or missing file   put back from a copy in the vault, else fetched again from LivePerson,
+                          which has it for 30 days; the damaged bytes move to quarantine/
+File without a row        becomes one if name, container and content agree; else quarantine/
+vault.db lost or broken   rebuilt from files/ and from what can still be read of it
+Index                     brought up or made anew
+Changed rows, broken chain  never touched: they need a person and a backup
+
+Without --execute nothing is changed. Exits with 9 while anything is left to mend.";
+
+#[derive(Args, Debug)]
+pub(crate) struct Repair {
+    /// Do it; without this it is only said what would be done
+    #[arg(long)]
+    pub(crate) execute: bool,
+    /// Say what would be done (what repair does without --execute)
+    #[arg(long, conflicts_with = "execute")]
+    pub(crate) dry_run: bool,
+    /// Do not ask LivePerson; mend only what needs no network
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// LivePerson account number, where vault.toml is lost
+    #[arg(long, value_name = "ID")]
+    pub(crate) account: Option<String>,
 }
 
 #[derive(Args, Debug)]

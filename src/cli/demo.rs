@@ -2,6 +2,7 @@
 
 use super::args::Demo;
 use super::exit::{Exit, Failure};
+use super::keys::Keys;
 use super::output::{Output, bytes, counted, number};
 use super::search::request;
 use super::simulate::last_full_hour_ms;
@@ -67,7 +68,8 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     // The account is on this machine: there is nobody to be polite to.
     acquire.requests_per_second = 1000.0;
     let sync_started = Instant::now();
-    let report = sync::run_with(&runtime, &acquire, &archive, output)?;
+    let keys = Keys::none();
+    let report = sync::run_with(&runtime, &acquire, &archive, keys.options(), output)?;
     let downloaded: u64 = report.acquired.streams.values().map(|stream| stream.downloaded).sum();
     let received: u64 = report.acquired.streams.values().map(|stream| stream.bytes).sum();
     outln!(
@@ -82,7 +84,7 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
         sync_started.elapsed().as_secs_f64()
     );
     if !report.acquired.is_complete() || report.indexed.failures() > 0 || report.index_failure.is_some() {
-        sync::print(&report, sync_started.elapsed().as_secs_f64(), output)?;
+        sync::print(&report, &keys, sync_started.elapsed().as_secs_f64(), output)?;
         return Ok(Exit::SomeFailed);
     }
 

@@ -4,8 +4,9 @@
 
 use chatvault::acquire::AcquireError;
 use chatvault::archive::ArchiveError;
+use chatvault::bag::BagError;
 use chatvault::index::IndexError;
-use chatvault::pipeline::RunError;
+use chatvault::pipeline::{BagExportError, RunError};
 use chatvault::search::SearchError;
 use std::fmt;
 
@@ -34,6 +35,8 @@ pub(crate) enum Exit {
     NoVault = 10,
     /// Vault locked by another process.
     Locked = 11,
+    /// A PGP key is missing, wrong or locked; everything else was done.
+    Key = 12,
     /// Interrupted; state saved.
     Interrupted = 130,
     /// Whoever read our output went away, as `head` does: what a program killed by SIGPIPE ends with.
@@ -79,6 +82,7 @@ impl From<ArchiveError> for Failure {
 fn of_archive(error: &ArchiveError) -> Exit {
     match error {
         ArchiveError::NotAVault { .. } => Exit::NoVault,
+        ArchiveError::LedgerLost { .. } => Exit::NotVerified,
         ArchiveError::Locked { .. } => Exit::Locked,
         ArchiveError::AlreadyAVault { .. } | ArchiveError::FolderNotEmpty { .. } | ArchiveError::BadWindow { .. } => {
             Exit::Usage
@@ -128,6 +132,35 @@ impl From<RunError> for Failure {
             RunError::Archive(error) => error.into(),
             RunError::Index(error) => error.into(),
             RunError::Acquire(error) => error.into(),
+        }
+    }
+}
+
+impl From<BagError> for Failure {
+    fn from(error: BagError) -> Failure {
+        let message = error.to_string();
+        match error {
+            BagError::Taken { .. } => Failure::usage(message).hint("name another folder with --out"),
+            BagError::Interrupted => Failure::new(Exit::Interrupted, message).hint("run the same command again"),
+            BagError::DiskFull { .. } => {
+                Failure::new(Exit::Failed, message).hint("free some space, or name a folder on another disk with --out")
+            }
+            _ => Failure::new(Exit::Failed, message).hint("check the folder that --out names, and its disk"),
+        }
+    }
+}
+
+impl From<BagExportError> for Failure {
+    fn from(error: BagExportError) -> Failure {
+        match error {
+            BagExportError::Bag(error) => error.into(),
+            BagExportError::Archive(error) => error.into(),
+            BagExportError::Index(error) => error.into(),
+            BagExportError::Nothing(_) => Failure::new(Exit::Failed, error.to_string())
+                .hint("no bag was made; see `chatvault search QUERY --count`"),
+            BagExportError::Damaged(_) => {
+                Failure::new(Exit::NotVerified, error.to_string()).hint("run `chatvault verify`")
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ impl Severity {
 }
 
 /// Kinds of findings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Damaged,
     Missing,
@@ -60,25 +60,25 @@ impl Kind {
     /// The cure, as an instruction.
     pub(super) fn next(self) -> &'static str {
         match self {
-            Kind::Damaged => {
-                "move the damaged file out of files/ and keep it; `chatvault import COPY`, with a copy of the same name \
-                 from a backup, puts the archived bytes back"
+            Kind::Damaged | Kind::Missing => {
+                "`chatvault repair` says whether it can be had again; if not, `chatvault import COPY`, with a copy of the same \
+                 name from a backup, puts the archived bytes back"
             }
-            Kind::Missing => "`chatvault import COPY`, with a copy of the same name from a backup, puts it back",
             Kind::Unlisted => {
-                "left by a crash, it is adopted when `chatvault sync` fetches it again; anything else does not belong \
-                 there: move it out of files/"
+                "`chatvault repair` takes it in, or says why it does not belong there and moves it to quarantine/"
             }
             Kind::AlteredRow => {
                 "vault.db was changed by force: keep it, and compare it with a backup; `chatvault audit list` shows what \
                  the chain says"
             }
-            Kind::Writable => "make it read-only again: `chmod 444`",
+            Kind::Writable => "`chatvault repair --execute` makes it read-only again",
             Kind::Chain => {
                 "vault.db was changed by force: keep it, and restore it from a backup; `chatvault audit check ANCHOR` \
                  tells whether an anchored head still holds"
             }
-            Kind::Index => "`chatvault index`; if that does not do, `chatvault index --rebuild`",
+            Kind::Index => {
+                "`chatvault repair --execute`, or `chatvault index`; if that does not do, `chatvault index --rebuild`"
+            }
         }
     }
 }

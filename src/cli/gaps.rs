@@ -3,12 +3,12 @@
 //! Reads the ledger only: no network, no change. People see neighbouring hours of one state as one range; machines get
 //! every hour.
 
-use super::args::Gaps;
+use super::args::{Gaps, GapsAction};
 use super::exit::{Exit, Failure};
-use super::output::{Output, Style, counted, json_time, number, readable_duration};
+use super::output::{Output, Style, counted, json_time, number, printable, readable_duration};
 use super::{open, settings, sync};
-use chatvault::acquire::{DataType, RETENTION};
-use chatvault::archive::{Archive, Clock, CoverageRules, WindowCounts, WindowCoverage, WindowState};
+use chatvault::acquire::{DataType, HistoryApi, RETENTION, followed_until};
+use chatvault::archive::{Acceptance, Archive, Clock, CoverageRules, WindowCounts, WindowCoverage, WindowState};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -16,6 +16,8 @@ use std::path::Path;
 const HOUR_MS: i64 = 3_600_000;
 /// A hole with less time left than this is marked.
 const SOON_MS: i64 = 3 * 24 * HOUR_MS;
+
+mod accept;
 
 /// Neighbouring hours of one stream in one state.
 struct Range<'s> {
@@ -29,11 +31,15 @@ struct Range<'s> {
 /// All streams that can be judged, and a sentence on each that cannot.
 struct Ledger {
     windows: Vec<(String, WindowCoverage)>,
+    acceptances: Vec<Acceptance>,
     remarks: Vec<String>,
     judged: u64,
 }
 
 pub(crate) fn run(args: &Gaps, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    if let Some(GapsAction::Accept(accept)) = &args.action {
+        return accept::run(accept, vault, output);
+    }
     let settings = settings::Settings::of_vault(vault)?;
     let archive = open(vault)?;
     sync::check_same_account(&settings.account_id, &archive)?;
@@ -42,19 +48,20 @@ pub(crate) fn run(args: &Gaps, vault: &Path, output: &Output) -> Result<Exit, Fa
     let holes = ledger.windows.iter().filter(|(_, window)| window.is_hole()).count();
 
     let mut shown: Vec<&(String, WindowCoverage)> =
-        ledger.windows.iter().filter(|(_, window)| args.all || window.is_hole()).collect();
+        ledger.windows.iter().filter(|(_, window)| args.all || window.is_hole() || window.accepted.is_some()).collect();
     shown.sort_by_key(|(stream, window)| (urgency(window, now_ms), window.window, stream.as_str(), window.state));
     ledger.remarks.iter().for_each(|remark| output.note(remark));
     if output.ndjson {
         for (stream, window) in shown {
-            output.document(to_json(stream, window, now_ms), "window")?;
+            output.document(ledger.to_json(stream, window, now_ms), "window")?;
         }
     } else if output.json {
-        let windows: Vec<Value> = shown.iter().map(|(stream, window)| to_json(stream, window, now_ms)).collect();
+        let windows: Vec<Value> = shown.iter().map(|(stream, window)| ledger.to_json(stream, window, now_ms)).collect();
         output.document(json!({ "windows": windows }), "gaps")?;
     } else {
         for range in ranges(&shown, now_ms) {
-            print(&range, now_ms, output);
+            let acceptance = ledger.acceptance(&range.first);
+            print(&range, acceptance, now_ms, output);
         }
         outln!("{}", verdict(&ledger, now_ms, output));
     }
@@ -62,9 +69,19 @@ pub(crate) fn run(args: &Gaps, vault: &Path, output: &Output) -> Result<Exit, Fa
 }
 
 fn read(archive: &Archive, settings: &settings::Settings, now_ms: i64) -> Result<Ledger, Failure> {
-    let mut ledger = Ledger { windows: Vec::new(), remarks: Vec::new(), judged: 0 };
+    let mut ledger = Ledger { windows: Vec::new(), acceptances: Vec::new(), remarks: Vec::new(), judged: 0 };
     let rules = CoverageRules { now_ms, start: settings.start, seal_after: settings.seal_after, retention: RETENTION };
     for (stream, mode) in settings.wanted_streams() {
+        if let Some(api) = HistoryApi::of_stream(stream) {
+            let remark = match followed_until(archive, api)? {
+                Some(until_ms) => {
+                    format!("{stream}: it has no hours; followed up to {} without a hole", short_time(until_ms))
+                }
+                None => format!("{stream}: never asked yet; nothing is known about what LivePerson has"),
+            };
+            ledger.remarks.push(remark);
+            continue;
+        }
         let coverage = archive.coverage_of(stream, &rules)?;
         if DataType::of_stream(stream).is_none() {
             // `sync` refuses it where it is "on"; what nobody fetches has no ledger.
@@ -75,10 +92,29 @@ fn read(archive: &Archive, settings: &settings::Settings, now_ms: i64) -> Result
             ledger.remarks.push(format!("{stream}: no listing was answered yet; it may not be enabled for these keys"));
         } else {
             ledger.judged += 1;
+            ledger.acceptances.extend(coverage.acceptances);
             ledger.windows.extend(coverage.windows.into_iter().map(|window| (stream.to_owned(), window)));
         }
     }
     Ok(ledger)
+}
+
+impl Ledger {
+    fn acceptance(&self, window: &WindowCoverage) -> Option<&Acceptance> {
+        self.acceptances.iter().find(|acceptance| Some(acceptance.seq) == window.accepted)
+    }
+
+    /// As [`to_json`], with the acceptance where there is one.
+    fn to_json(&self, stream: &str, window: &WindowCoverage, now_ms: i64) -> Value {
+        let mut value = to_json(stream, window, now_ms);
+        if let Some(acceptance) = self.acceptance(window) {
+            value["accepted"] = json!({
+                "reason": acceptance.reason, "by": acceptance.actor, "time": json_time(Some(acceptance.time_ms)),
+                "event": acceptance.seq,
+            });
+        }
+        value
+    }
 }
 
 /// What can still be had comes first, then what is lost, then what is no hole.
@@ -116,6 +152,7 @@ fn ranges<'s>(shown: &[&'s (String, WindowCoverage)], now_ms: i64) -> Vec<Range<
                 && range.stream == stream
                 && range.end_ms == hour.0
                 && range.first.state == window.state
+                && range.first.accepted == window.accepted
                 && urgency(&range.first, now_ms) == urgency(window, now_ms)
         };
         // Streams alternate hour by hour, so the range to go on with need not be the last one.
@@ -133,12 +170,13 @@ fn ranges<'s>(shown: &[&'s (String, WindowCoverage)], now_ms: i64) -> Vec<Range<
     ranges
 }
 
-fn print(range: &Range<'_>, now_ms: i64, output: &Output) {
+fn print(range: &Range<'_>, acceptance: Option<&Acceptance>, now_ms: i64, output: &Output) {
     let time = match range.first.window {
         Some(first) => format!("{} to {}", short_time(first.start_ms), short_time(range.end_ms)),
         None => "at a time that its name does not tell".to_owned(),
     };
-    let state = format!("{:<8}", range.first.state);
+    let word = if acceptance.is_some() { "accepted" } else { range.first.state.as_str() };
+    let state = format!("{word:<8}");
     let state = match (range.first.is_hole(), range.first.state) {
         (true, _) => output.styled(Style::Bad, &state),
         (false, WindowState::Sealed | WindowState::Empty) => output.styled(Style::Good, &state),
@@ -157,7 +195,12 @@ fn print(range: &Range<'_>, now_ms: i64, output: &Output) {
         Some(left_ms) => format!("deleted in {}", readable_duration(left_ms)),
         None => String::new(),
     };
-    let parts = [hours, files, left].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ");
+    let accepted = acceptance.map_or_else(String::new, |acceptance| {
+        let (actor, reason) = (printable(&acceptance.actor), printable(&acceptance.reason));
+        format!("accepted by {actor} on {}: {reason}", short_time(acceptance.time_ms))
+    });
+    let parts =
+        [hours, files, left, accepted].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ");
     outln!("{state}  {time}  {}  {parts}", range.stream);
 }
 
@@ -171,13 +214,15 @@ fn verdict(ledger: &Ledger, now_ms: i64, output: &Output) -> String {
     let said = |windows: Vec<&WindowCoverage>| {
         let counts = WindowCounts::of(windows).present();
         let told = |(state, count): &(WindowState, u64)| match state {
+            WindowState::Expired if holes.is_empty() => format!("{} accepted as lost", number(*count)),
             WindowState::Listed if holes.is_empty() => format!("{} without a file so far", number(*count)),
             _ => format!("{} {state}", number(*count)),
         };
         counts.iter().map(told).collect::<Vec<_>>().join(", ")
     };
     if holes.is_empty() {
-        let unconfirmed = others.iter().filter(|window| !window.is_settled()).count() as u64;
+        let unconfirmed =
+            others.iter().filter(|window| !window.is_settled() && window.accepted.is_none()).count() as u64;
         let hint = match unconfirmed {
             0 => String::new(),
             count => format!("; {} not sealed yet, the next syncs see to it", counted(count, "hour")),
@@ -196,7 +241,7 @@ fn verdict(ledger: &Ledger, now_ms: i64, output: &Output) -> String {
     line += &match next {
         Some(left_ms) => format!("; the first in {}: run `chatvault sync`", readable_duration(left_ms)),
         None if holes.iter().all(|window| window.state == WindowState::Expired) => {
-            "; LivePerson has deleted these files".to_owned()
+            "; LivePerson has deleted these files: `chatvault gaps accept` records that this is known".to_owned()
         }
         None => "; run `chatvault sync`".to_owned(),
     };
@@ -219,7 +264,10 @@ mod tests {
     fn hour(hour: i64, state: WindowState, unfetched: u64) -> (String, WindowCoverage) {
         let window = Window { start_ms: hour * HOUR_MS, end_ms: (hour + 1) * HOUR_MS };
         let expires_ms = Some(window.end_ms + 720 * HOUR_MS);
-        ("s".into(), WindowCoverage { window: Some(window), state, names: unfetched, unfetched, expires_ms })
+        (
+            "s".into(),
+            WindowCoverage { window: Some(window), state, names: unfetched, unfetched, expires_ms, accepted: None },
+        )
     }
 
     #[test]

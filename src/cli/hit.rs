@@ -45,10 +45,14 @@ pub(super) fn fields(stored: &StoredConversation, c: &Conversation) -> Map<Strin
         "sources": sources,
         "revisions": stored.revisions.len(),
     });
-    match value {
+    let mut fields = match value {
         Value::Object(fields) => fields,
         _ => Map::new(),
+    };
+    if let Some(encrypted) = &c.encrypted {
+        fields.insert("encrypted".into(), json!(encrypted));
     }
+    fields
 }
 
 /// A score as an integer where it is one: `44`, not `44.0`.

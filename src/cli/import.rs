@@ -2,10 +2,11 @@
 
 use super::args::Import;
 use super::exit::{Exit, Failure};
+use super::keys::Keys;
 use super::output::{Output, bytes, counted, number, printable};
 use super::progress::Progress;
 use super::{open_for_writing, settings};
-use chatvault::pipeline::{self, IndexReport, RunOptions};
+use chatvault::pipeline::{self, BagReport, IndexReport, RefusedBag};
 use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
@@ -14,16 +15,27 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
     // Settings that cannot be read mean that this is not the vault somebody thinks it is.
     settings::Settings::of_vault(vault)?;
     let archive = open_for_writing(vault)?;
+    let keys = Keys::of_environment();
     let started = Instant::now();
     let progress = Progress::new(output, "import");
     let watcher = |step| progress.step(step);
-    let outcome = pipeline::import(&archive, &args.paths, RunOptions::default(), &watcher);
+    let outcome = pipeline::import(&archive, &args.paths, keys.options(), &watcher);
     progress.done();
     let (imported, indexed) = outcome?;
     let elapsed_s = started.elapsed().as_secs_f64();
+    let is_refused = imported.bags.iter().any(|bag| bag.refused.is_some());
     let failed = !imported.failed.is_empty() || indexed.failures() > 0;
+    let exit = match (is_refused, failed) {
+        // A bag is a promise about bytes that does not hold: worse than a file that could not be read.
+        (true, _) => Exit::NotVerified,
+        (_, true) => Exit::SomeFailed,
+        _ => keys.exit(&indexed.encrypted, Exit::Complete),
+    };
     if output.for_machines() {
-        output.document(json!({ "import": imported, "index": indexed, "elapsed_s": elapsed_s }), "import")?;
+        let document = json!({
+            "import": imported, "index": indexed, "key_problem": keys.problem_json(), "elapsed_s": elapsed_s
+        });
+        output.document(document, "import")?;
     } else {
         outln!(
             "{} imported ({}), {} already here, {} skipped, {} failed",
@@ -33,9 +45,13 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
             number(imported.skipped.len() as u64),
             number(imported.failed.len() as u64),
         );
+        if imported.restored > 0 {
+            outln!("  {} put back that the archive had lost or held damaged", counted(imported.restored, "file"));
+        }
         if imported.new_versions > 0 {
             outln!("  {} kept beside an earlier version of the same name", counted(imported.new_versions, "file"));
         }
+        imported.bags.iter().for_each(print_bag);
         for problem in &imported.failed {
             outln!("  failed: {}: {}", printable(&problem.path), printable(&problem.reason));
         }
@@ -47,11 +63,43 @@ pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, 
             outln!("  … {} more skipped; -v lists them", imported.skipped.len() - shown);
         }
         print_index(&indexed, output);
+        keys.print(&indexed.encrypted);
         let rate = indexed.json_bytes as f64 / 1e6 / elapsed_s.max(0.001);
-        let verdict = if failed { "finished, but some items failed" } else { "complete" };
+        let verdict = match exit {
+            Exit::Complete => "complete",
+            Exit::Key => "complete, but for what is encrypted",
+            _ => "finished, but some items failed",
+        };
         outln!("{verdict} ({elapsed_s:.1} s, {rate:.0} MB of JSON a second)");
     }
-    Ok(if failed { Exit::SomeFailed } else { Exit::Complete })
+    Ok(exit)
+}
+
+/// What became of a bag; everything in it comes from outside.
+fn print_bag(bag: &BagReport) {
+    let path = printable(&bag.path);
+    if let Some(RefusedBag { problems, more }) = &bag.refused {
+        outln!("  REFUSED: {path} is no valid bag; nothing was taken from it:");
+        problems.iter().for_each(|problem| outln!("    {}", printable(problem)));
+        if *more > 0 {
+            outln!("    … and {} more", number(*more));
+        }
+        return;
+    }
+    let of = match &bag.account_id {
+        Some(account) => format!("made by chatvault from account {}; its ledger holds", printable(account)),
+        None => "made by another program; no provenance beyond its name".to_owned(),
+    };
+    outln!("  bag {path}: valid, {}, {of}", counted(bag.files, "file"));
+    if bag.untied > 0 {
+        outln!(
+            "    note: nothing ties {} to the head of that ledger; its word for them stands alone",
+            counted(bag.untied, "file")
+        );
+    }
+    if bag.other_account {
+        outln!("    note: this vault is of another account; its conversations are found under their own");
+    }
 }
 
 /// The index's half of a report, for people.
@@ -63,7 +111,7 @@ pub(super) fn print_index(report: &IndexReport, output: &Output) {
         bytes(report.json_bytes),
     );
     for (kind, count) in &report.problems.counts {
-        let level = if kind.is_failure() { "problem" } else { "note" };
+        let level = if kind.is_failure() || kind.wants_key() { "problem" } else { "note" };
         outln!("  {level}: {kind}: {}", number(*count));
     }
     for file in &report.files_with_problems {

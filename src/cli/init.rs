@@ -38,6 +38,12 @@ pub(super) fn check_account(account: &str) -> Result<(), Failure> {
 /// Makes the vault. The settings are written last: a folder without them is not a vault yet, and `init` may be run again.
 pub(super) fn create(folder: &Path, account: &str, settings: &str) -> Result<Archive, Failure> {
     let archive = Archive::create(folder, account, Arc::new(RealDisk), Clock::System)?;
+    write_settings(folder, settings)?;
+    Ok(archive)
+}
+
+/// Writes `vault.toml`, whole or not at all, unless there is one.
+pub(super) fn write_settings(folder: &Path, settings: &str) -> Result<(), Failure> {
     let path = folder.join(settings::FILE);
     // A file that is there already was put there by a person: it stays.
     if !path.exists() {
@@ -50,5 +56,5 @@ pub(super) fn create(folder: &Path, account: &str, settings: &str) -> Result<Arc
         };
         write().map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", path.display())))?;
     }
-    Ok(archive)
+    Ok(())
 }

@@ -13,15 +13,18 @@ mod args;
 mod audit;
 mod demo;
 mod exit;
+mod export;
 mod findings;
 mod gaps;
 mod hit;
 mod import;
 mod index;
 mod init;
+mod keys;
 mod output;
 mod plan;
 mod progress;
+mod repair;
 mod search;
 mod settings;
 mod show;
@@ -29,6 +32,7 @@ mod simulate;
 mod stats;
 mod sync;
 mod verify;
+mod watch;
 
 use args::{Cli, Command};
 use chatvault::archive::{Archive, Clock, RealDisk};
@@ -74,13 +78,16 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Init(args) => init::run(&args, output),
         Command::Plan => plan::run(&vault()?, output),
         Command::Sync(args) => sync::run(&args, &vault()?, output),
+        Command::Watch(args) => watch::run(&args, &vault()?, output),
         Command::Import(args) => import::run(&args, &vault()?, output),
         Command::Gaps(args) => gaps::run(&args, &vault()?, output),
         Command::Index(args) => index::run(&args, &vault()?, output),
         Command::Search(args) => search::run(&args, &vault()?, output),
         Command::Show(args) => show::run(&args, &vault()?, output),
         Command::Stats(args) => stats::run(&args, &vault()?, output),
+        Command::Export(args) => export::run(&args, &vault()?, output),
         Command::Verify(args) => verify::run(&args, &vault()?, output),
+        Command::Repair(args) => repair::run(&args, &vault()?, output),
         Command::Audit(args) => audit::run(&args, &vault, output),
         Command::Simulate(args) => simulate::run(&args, output),
         Command::Completions { shell } => {

@@ -49,7 +49,8 @@ impl Progress {
                 self.state.files_ahead.fetch_add(*files, Ordering::Relaxed);
                 self.bar.set_length(self.bar.length().unwrap_or(0) + bytes);
             }
-            Step::Archived { .. } => {}
+            Step::Archived { .. } | Step::Validated { .. } => {}
+            Step::Copied { bytes } => self.bar.inc(*bytes),
             Step::Indexed { bytes, conversations } => {
                 self.state.files.fetch_add(1, Ordering::Relaxed);
                 self.state.conversations.fetch_add(*conversations, Ordering::Relaxed);
@@ -67,11 +68,17 @@ impl Progress {
                 Step::Indexed { bytes, .. } => {
                     json!({ "event": "indexed", "bytes": bytes, "files": files, "conversations": conversations })
                 }
+                Step::Copied { bytes } => json!({ "event": "copied", "bytes": bytes }),
+                Step::Validated { bytes } => json!({ "event": "validated", "bytes": bytes }),
                 Step::Committing => json!({ "event": "committing" }),
             };
             eprintln!("{event}");
         } else if matches!(step, Step::Committing) {
             self.bar.set_message("writing the index");
+        } else if matches!(step, Step::Validated { .. }) {
+            self.bar.set_message("checking the bag");
+        } else if matches!(step, Step::Copied { .. }) {
+            self.bar.set_message(format!("{of} files"));
         } else {
             self.bar.set_message(format!("{files}/{of} files, {conversations} conversations"));
         }

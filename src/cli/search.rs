@@ -217,6 +217,13 @@ pub(super) fn warn_if_incomplete(coverage: Coverage) {
     if coverage.unreadable > 0 {
         gaps.push(format!("{} of the archive cannot be read", counted(coverage.unreadable, "record")));
     }
+    if coverage.encrypted > 0 {
+        let verb = if coverage.encrypted == 1 { "is" } else { "are" };
+        gaps.push(format!(
+            "{} {verb} encrypted and not opened (has:encrypted), set CHATVAULT_PGP_KEY and run `chatvault index`",
+            counted(coverage.encrypted, "record")
+        ));
+    }
     // Also when quiet: a number without it would be taken for the whole truth.
     eprintln!("WARNING: this does not cover everything: {}", gaps.join("; "));
 }
@@ -228,6 +235,7 @@ pub(super) fn coverage_json(coverage: Coverage) -> Value {
         "indexed_records": coverage.indexed_records,
         "files_behind": coverage.files_behind,
         "unreadable": coverage.unreadable,
+        "encrypted": coverage.encrypted,
         "complete": coverage.complete,
     })
 }

@@ -5,7 +5,8 @@
 
 use super::exit::{Exit, Failure};
 use chatvault::acquire::{
-    AcquireSettings, DataType, Endpoints, OAuth1Keys, RetryPolicy, Secret, StreamChoice, StreamMode,
+    AcquireSettings, ClientCredentials, DataType, Endpoints, HistoryApi, HistoryChoice, LoginCredentials, OAuth1Keys,
+    RetryPolicy, Secret, StreamChoice, StreamMode,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -153,10 +154,12 @@ impl Settings {
     pub(crate) fn acquire_with(&self, keys: OAuth1Keys) -> Result<AcquireSettings, Failure> {
         let named = |name: &str| self.endpoints.iter().find(|(known, _)| known == name).map(|(_, urls)| urls.clone());
         let one = |name: &str| named(name).and_then(|urls| urls.into_iter().next());
+        let services = ["msgHist", "engHistDomain", "leDataReporting", "sentinel", "agentVep"];
         let endpoints = Endpoints {
             csds: one("csds"),
             data_access: one("data_access"),
             data_access_files: named("data_access_files").unwrap_or_default(),
+            services: services.into_iter().filter_map(|name| Some((name.to_owned(), one(name)?))).collect(),
         };
         let mut settings = AcquireSettings::new(&self.account_id, &self.region, keys, &endpoints)?;
         settings.start = self.start;
@@ -167,22 +170,24 @@ impl Settings {
         if std::env::var("CHATVAULT_RETRY_WAITS").is_ok_and(|waits| waits == "none") && self.is_on_loopback() {
             settings.retry = RetryPolicy::instant();
         }
+        (settings.client, settings.login) = (client_credentials()?, login_credentials()?);
         settings.streams = Vec::new();
-        for (name, mode) in self.wanted_streams() {
-            let Some(data_type) = DataType::of_stream(name) else {
+        for (name, word) in self.wanted_streams() {
+            let mode = if word == "auto" { StreamMode::Auto } else { StreamMode::On };
+            match (DataType::of_stream(name), HistoryApi::of_stream(name)) {
+                (Some(data_type), _) => settings.streams.push(StreamChoice { data_type, mode }),
+                (None, Some(api)) => settings.histories.push(HistoryChoice { api, mode }),
                 // What is not fetched must not look as if it were. "auto" means "if it can be had", and it cannot.
-                if mode == "on" {
+                (None, None) if word == "on" => {
                     let message = format!("[streams] \"{name}\" is on, but this version cannot fetch it");
                     return Err(
-                        Failure::usage(message).hint("set it to \"off\"; only Data Access streams are built so far")
+                        Failure::usage(message).hint("set it to \"off\"; operational figures are not built yet")
                     );
                 }
-                continue;
-            };
-            let mode = if mode == "auto" { StreamMode::Auto } else { StreamMode::On };
-            settings.streams.push(StreamChoice { data_type, mode });
+                (None, None) => {}
+            }
         }
-        if settings.streams.is_empty() {
+        if settings.streams.is_empty() && settings.histories.is_empty() {
             return Err(
                 Failure::usage("no stream is on").hint("set \"data-access/engagement\" = \"on\" under [streams]")
             );
@@ -309,6 +314,29 @@ fn keys_of_environment() -> Result<OAuth1Keys, Failure> {
     })
 }
 
+/// Client credentials of the environment; both values or none.
+fn client_credentials() -> Result<Option<ClientCredentials>, Failure> {
+    let (id, secret) = (secret("CHATVAULT_CLIENT_ID")?, secret("CHATVAULT_CLIENT_SECRET")?);
+    both(("CHATVAULT_CLIENT_ID", &id), ("CHATVAULT_CLIENT_SECRET", &secret))?;
+    Ok((!id.is_empty()).then_some(ClientCredentials { id, secret }))
+}
+
+/// A login of the environment; both values or none.
+fn login_credentials() -> Result<Option<LoginCredentials>, Failure> {
+    let (username, password) = (secret("CHATVAULT_USERNAME")?, secret("CHATVAULT_PASSWORD")?);
+    both(("CHATVAULT_USERNAME", &username), ("CHATVAULT_PASSWORD", &password))?;
+    Ok((!username.is_empty()).then_some(LoginCredentials { username, password }))
+}
+
+fn both(first: (&str, &Secret), second: (&str, &Secret)) -> Result<(), Failure> {
+    let (set, missing) = match (first.1.is_empty(), second.1.is_empty()) {
+        (true, false) => (second.0, first.0),
+        (false, true) => (first.0, second.0),
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Exit::Unauthorised, format!("{set} is set, but {missing} is not")))
+}
+
 fn secret(name: &str) -> Result<Secret, Failure> {
     if let Ok(value) = std::env::var(name) {
         return Ok(Secret::new(value.trim()));
@@ -330,7 +358,9 @@ pub(crate) fn template(account_id: &str, region: &str) -> String {
     format!(
         r#"# Settings of this vault. Secrets never stand here: chatvault reads CHATVAULT_APP_KEY, CHATVAULT_APP_SECRET,
 # CHATVAULT_ACCESS_TOKEN and CHATVAULT_ACCESS_TOKEN_SECRET from the environment, or from the files that
-# CHATVAULT_APP_KEY_FILE … name.
+# CHATVAULT_APP_KEY_FILE … name. An account whose records come encrypted: CHATVAULT_PGP_KEY (armored private key, several
+# may follow one another) and CHATVAULT_PGP_PASSPHRASE, or CHATVAULT_PGP_KEY_FILE and CHATVAULT_PGP_PASSPHRASE_FILE.
+# The archive keeps what came; the index then holds the clear text. `chatvault index --rebuild` without them removes it.
 
 [account]
 id = "{account_id}"
@@ -338,6 +368,8 @@ region = "{region}"                     # Data Access host: va, lo or sy
 
 [streams]                         # what sync pulls: "on", "off", or "auto" (on if the key may)
 "data-access/engagement" = "on"
+"messaging-interactions" = "off"   # conversations, open and closed, with their SDEs, a minute after they change
+"engagement-history" = "off"       # chats, with surveys and SDEs
 
 [sync]
 start = "30d"                     # how far back the first sync goes; LivePerson keeps 30 days

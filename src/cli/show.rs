@@ -164,6 +164,7 @@ fn provenance_of(revision: usize, source: &str, record: &Record, file: Option<&A
         "http_date": came.and_then(|came| came.response.get("date")),
         "clock_offset_ms": came.and_then(|came| came.clock_offset_ms),
         "program": came.map(|came| &came.program),
+        "custody": came.map(|came| &came.custody),
     })
 }
 
@@ -176,6 +177,13 @@ fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
     facts.extend(c.start_url.clone());
     if stored.revisions.len() > 1 {
         facts.push(format!("{} revisions", stored.revisions.len()));
+    }
+    if let Some(encrypted) = &c.encrypted {
+        let came = format!("{} encrypted messages", encrypted.opened + encrypted.unreadable);
+        facts.push(match encrypted.unreadable {
+            0 => came,
+            closed => format!("{came}, {closed} not opened"),
+        });
     }
     outln!("{}", output.styled(Style::Dim, &printable(&facts.join(" · "))));
     outln!();

@@ -2,14 +2,16 @@
 
 use super::args::Sync;
 use super::exit::{Exit, Failure, of_acquire};
+use super::keys::Keys;
 use super::output::{Output, bytes, counted, number};
 use super::progress::Progress;
 use super::{import, open_for_writing, runtime, settings};
-use chatvault::acquire::{AcquireSettings, Cancel};
+use chatvault::acquire::{AcquireSettings, Cancel, CancelHandle};
 use chatvault::archive::Archive;
 use chatvault::pipeline::{self, RunOptions, SyncReport};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 pub(crate) fn run(args: &Sync, vault: &Path, output: &Output) -> Result<Exit, Failure> {
@@ -24,9 +26,11 @@ pub(crate) fn run(args: &Sync, vault: &Path, output: &Output) -> Result<Exit, Fa
     let acquire = settings.acquire()?;
     let runtime = runtime()?;
     let started = Instant::now();
-    let report = run_with(&runtime, &acquire, &archive, output)?;
-    print(&report, started.elapsed().as_secs_f64(), output)?;
-    Ok(exit_of(report, output))
+    let keys = Keys::of_environment();
+    let report = run_with(&runtime, &acquire, &archive, keys.options(), output)?;
+    print(&report, &keys, started.elapsed().as_secs_f64(), output)?;
+    let waiting = report.indexed.encrypted.clone();
+    Ok(keys.exit(&waiting, exit_of(report, output)))
 }
 
 /// A vault holds one account; settings that name another would mix two.
@@ -44,24 +48,46 @@ pub(super) fn run_with(
     runtime: &tokio::runtime::Runtime,
     settings: &AcquireSettings,
     archive: &Archive,
+    options: RunOptions,
     output: &Output,
 ) -> Result<SyncReport, Failure> {
     let (handle, cancel) = Cancel::pair();
-    let interrupt = runtime.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            handle.cancel();
-        }
-        // A second Ctrl-C does not wait.
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(Exit::Interrupted as i32);
-        }
-    });
+    let interrupt = interrupt(runtime, handle);
     let progress = Progress::new(output, "sync");
     let watcher = |step| progress.step(step);
-    let report = pipeline::sync(runtime, settings, archive, RunOptions::default(), progress.sink(), &watcher, cancel);
+    let report = pipeline::sync(runtime, settings, archive, options, progress.sink(), &watcher, cancel);
     progress.done();
     interrupt.abort();
     Ok(report?)
+}
+
+/// Ends a run on Ctrl-C or SIGTERM, and the program on the second one.
+pub(super) fn interrupt(runtime: &tokio::runtime::Runtime, handle: CancelHandle) -> tokio::task::JoinHandle<()> {
+    runtime.spawn(async move {
+        let terminated = AtomicBool::new(false);
+        interrupted(&terminated).await;
+        handle.cancel();
+        // A second Ctrl-C does not wait.
+        interrupted(&terminated).await;
+        std::process::exit(Exit::Interrupted as i32);
+    })
+}
+
+/// Returns when the user (Ctrl-C) or a supervisor (SIGTERM, which sets `terminated`) wants the process to end.
+pub(super) async fn interrupted(terminated: &AtomicBool) {
+    #[cfg(unix)]
+    if let Ok(mut asked) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = asked.recv() => terminated.store(true, Ordering::Relaxed),
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _ = terminated;
+    if tokio::signal::ctrl_c().await.is_err() {
+        // No handler could be installed: the system's own way of ending a process is left.
+        std::future::pending::<()>().await;
+    }
 }
 
 fn exit_of(report: SyncReport, output: &Output) -> Exit {
@@ -86,9 +112,11 @@ fn exit_of(report: SyncReport, output: &Output) -> Exit {
     if !is_complete || report.indexed.failures() > 0 { Exit::SomeFailed } else { Exit::Complete }
 }
 
-pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Result<(), Failure> {
+pub(super) fn print(report: &SyncReport, keys: &Keys, elapsed_s: f64, output: &Output) -> Result<(), Failure> {
     if output.for_machines() {
-        return output.document(to_json(report, elapsed_s), "sync");
+        let mut document = to_json(report, elapsed_s);
+        document["key_problem"] = keys.problem_json();
+        return output.document(document, "sync");
     }
     for (name, stream) in &report.acquired.streams {
         if stream.skipped {
@@ -103,6 +131,9 @@ pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Res
             number(stream.already),
             number(stream.failed + stream.refused),
         );
+        if stream.restored > 0 {
+            outln!("  {} of them put back that the archive had lost or held damaged", number(stream.restored));
+        }
         for problem in &stream.problems {
             let kind = serde_json::to_value(problem.kind).ok();
             let kind = kind.as_ref().and_then(Value::as_str).unwrap_or("problem");
@@ -112,6 +143,7 @@ pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Res
         }
     }
     import::print_index(&report.indexed, output);
+    keys.print(&report.indexed.encrypted);
     let verdict = match (&report.acquired.interrupted, &report.acquired.stopped) {
         (true, _) => "interrupted; what was archived is safe, run `chatvault sync` again to go on",
         (_, Some(_)) => "stopped early; what was archived is safe",
@@ -120,13 +152,14 @@ pub(super) fn print(report: &SyncReport, elapsed_s: f64, output: &Output) -> Res
         }
         _ if report.index_failure.is_some() => "archived, but not indexed",
         _ if report.indexed.failures() > 0 => "finished; some archived records cannot be read, they are named above",
+        _ if keys.exit(&report.indexed.encrypted, Exit::Complete) == Exit::Key => "complete, but for what is encrypted",
         _ => "complete",
     };
     outln!("{verdict} ({elapsed_s:.1} s)");
     Ok(())
 }
 
-fn to_json(report: &SyncReport, elapsed_s: f64) -> Value {
+pub(super) fn to_json(report: &SyncReport, elapsed_s: f64) -> Value {
     let mut streams = serde_json::Map::new();
     for (name, stream) in &report.acquired.streams {
         let mut value = serde_json::to_value(stream).unwrap_or_default();

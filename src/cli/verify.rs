@@ -1,6 +1,7 @@
 //! `verify`: re-reads the archive and says whether it is what it was, and whether the index covers it.
 //!
-//! That it was re-read, and what came of it, is an event of the audit chain if the vault can be written to at that moment.
+//! That it was re-read, and what came of it, is an event of the audit chain if the vault can be written to at that moment; then
+//! the ledger also knows from now on which names are lost, so that `gaps` shows them and `sync` fetches them.
 
 use super::args::Verify;
 use super::audit::record;
@@ -8,22 +9,14 @@ use super::exit::{Exit, Failure};
 use super::findings::{Finding, Kind, findings};
 use super::output::{Output, Style, bytes, counted, number, printable};
 use super::{open, settings};
-use chatvault::archive::{Archive, EventKind, Part, VerifyReport};
-use chatvault::index::{IndexError, Reader};
-use chatvault::pipeline::{self, index_home};
+use chatvault::archive::{Part, VerifyReport};
+use chatvault::index::Reader;
+use chatvault::pipeline::index_home;
+use chatvault::pipeline::repair::{IndexState, index_state};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
-
-/// The index's side of a verification.
-struct IndexState {
-    documents: u64,
-    records: u64,
-    expected: u64,
-    ok: bool,
-    reason: Option<String>,
-}
 
 pub(crate) fn run(args: &Verify, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     settings::Settings::of_vault(vault)?;
@@ -40,7 +33,7 @@ pub(crate) fn run(args: &Verify, vault: &Path, output: &Output) -> Result<Exit, 
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let report = archive.verify_part(part, &|done| bar.set_position(done), threads)?;
     bar.finish_and_clear();
-    let index = index_state(&archive, vault)?;
+    let index = index_state(&archive)?;
     let ok = report.is_ok() && index.ok;
     let affected = Affected::of(vault, &report);
     let found = findings(&report, index.reason.as_deref(), index.ok);
@@ -82,7 +75,7 @@ fn record_verified(
         "chain": { "rows": report.chain.rows, "head": report.chain.head },
         "index": { "documents": index.documents, "records": index.records, "expected": index.expected, "ok": index.ok },
     });
-    record(vault, |archive| archive.record_event(EventKind::Verified, payload))
+    record(vault, |archive| archive.note_condition(report, part, Some(&payload)))
 }
 
 fn part(text: &str) -> Result<Part, Failure> {
@@ -94,43 +87,11 @@ fn part(text: &str) -> Result<Part, Failure> {
     })
 }
 
-fn index_state(archive: &Archive, vault: &Path) -> Result<IndexState, Failure> {
-    let expected = archive.contents_total()?.conversations;
-    let without = |reason: String| IndexState { documents: 0, records: 0, expected, ok: false, reason: Some(reason) };
-    let reader = match Reader::open(&index_home(vault)) {
-        Ok(reader) => reader,
-        // A vault without files needs no index.
-        Err(IndexError::Missing(_)) if archive.last_sequence()? == 0 => {
-            return Ok(IndexState { documents: 0, records: 0, expected, ok: true, reason: None });
-        }
-        Err(error) => return Ok(without(error.to_string())),
-    };
-    let coverage = match pipeline::coverage(archive, &reader) {
-        Ok(coverage) => coverage,
-        Err(error) => return Ok(without(error.to_string())),
-    };
-    let reason = (!coverage.index_is_up()).then(|| {
-        format!(
-            "it covers {} of {} records, {} behind; run `chatvault index`",
-            coverage.indexed_records,
-            coverage.archived_records,
-            counted(coverage.files_behind, "file")
-        )
-    });
-    Ok(IndexState {
-        documents: reader.document_count(),
-        records: coverage.indexed_records,
-        expected,
-        ok: coverage.index_is_up(),
-        reason,
-    })
-}
-
 /// The conversations that lie in damaged or missing files, as far as the index knows them.
-struct Affected(Vec<(String, Vec<String>)>);
+pub(super) struct Affected(Vec<(String, Vec<String>)>);
 
 impl Affected {
-    fn of(vault: &Path, report: &VerifyReport) -> Affected {
+    pub(super) fn of(vault: &Path, report: &VerifyReport) -> Affected {
         let hit: Vec<String> = report
             .files
             .damaged
@@ -158,7 +119,7 @@ impl Affected {
         Affected(affected)
     }
 
-    fn of_finding(&self, finding: &Finding) -> &[String] {
+    pub(super) fn of_finding(&self, finding: &Finding) -> &[String] {
         finding.file.as_deref().map_or(&[], |file| self.in_file(file))
     }
 
@@ -167,7 +128,7 @@ impl Affected {
     }
 }
 
-fn to_json(report: &VerifyReport, index: &IndexState, affected: &Affected, ok: bool) -> Value {
+pub(super) fn to_json(report: &VerifyReport, index: &IndexState, affected: &Affected, ok: bool) -> Value {
     let mut value = serde_json::to_value(report).unwrap_or_default();
     for kind in [Kind::Damaged, Kind::Missing] {
         for entry in value["files"][kind.name()].as_array_mut().into_iter().flatten() {
@@ -177,13 +138,7 @@ fn to_json(report: &VerifyReport, index: &IndexState, affected: &Affected, ok: b
             entry["next"] = json!(kind.next());
         }
     }
-    value["index"] = json!({
-        "documents": index.documents,
-        "records": index.records,
-        "expected": index.expected,
-        "ok": index.ok,
-        "reason": index.reason,
-    });
+    value["index"] = json!(index);
     value["ok"] = json!(ok);
     value
 }

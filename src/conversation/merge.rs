@@ -4,7 +4,7 @@
 //! that people search and read is their merge: the later one wins field by field, and nothing that only an earlier one
 //! said is lost. The order of revisions depends on what they are, never on the order in which they were indexed.
 
-use super::{Conversation, Message, Transfer};
+use super::{Conversation, Message, Transfer, is_encrypted_marker};
 use serde::{Deserialize, Serialize};
 
 /// Where one record lies in the archive.
@@ -113,6 +113,13 @@ fn overlay(older: Conversation, newer: Conversation) -> Conversation {
         }
     }
     unknown.sort();
+    let encrypted = match (older.encrypted, newer.encrypted) {
+        (Some(mut older), Some(newer)) => {
+            older.add(&newer);
+            Some(older)
+        }
+        (older, newer) => older.or(newer),
+    };
     Conversation {
         account_id: if newer.account_id.is_empty() { older.account_id } else { newer.account_id },
         conversation_id: said(newer.conversation_id, older.conversation_id),
@@ -146,6 +153,7 @@ fn overlay(older: Conversation, newer: Conversation) -> Conversation {
         attributes: union(newer.attributes, older.attributes),
         surveys: union(newer.surveys, older.surveys),
         unknown,
+        encrypted,
     }
 }
 
@@ -174,12 +182,27 @@ fn merge_transfers(older: Vec<Transfer>, newer: Vec<Transfer>) -> Vec<Transfer> 
 
 /// The newer transcript, plus the older one's lines that it no longer has, at their place in time.
 ///
-/// A line is the same when its id is, else when time, writer and text are.
-fn merge_messages(older: Vec<Message>, newer: Vec<Message>) -> Vec<Message> {
+/// A line is the same when its id is, else when time, writer and text are. A line that only one of the two could be
+/// opened in is the same too, and its clear text is what is kept: a revision that came for a key that is not at hand hides
+/// nothing that another one says.
+fn merge_messages(older: Vec<Message>, mut newer: Vec<Message>) -> Vec<Message> {
+    let is_closed = |message: &Message| is_encrypted_marker(&message.text);
     let same = |a: &Message, b: &Message| match (&a.message_id, &b.message_id) {
         (Some(a), Some(b)) => a == b,
+        // The writer's name may be encrypted as well.
+        _ if is_closed(a) != is_closed(b) => {
+            a.time_ms.is_some() && a.time_ms == b.time_ms && (a.by == b.by || a.by.is_empty() || b.by.is_empty())
+        }
         _ => a.time_ms == b.time_ms && a.by == b.by && a.text == b.text,
     };
+    for line in newer.iter_mut().filter(|line| is_closed(line)) {
+        if let Some(open) = older.iter().find(|old| !is_closed(old) && same(old, line)) {
+            line.text.clone_from(&open.text);
+            if line.by.is_empty() {
+                line.by.clone_from(&open.by);
+            }
+        }
+    }
     // The usual case: the conversation grew, and the old lines are the first of the new ones.
     if older.len() <= newer.len() && older.iter().zip(&newer).all(|(a, b)| same(a, b)) {
         return newer;
@@ -207,6 +230,7 @@ fn merge_messages(older: Vec<Message>, newer: Vec<Message>) -> Vec<Message> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Encryption;
     use super::*;
 
     fn line(id: &str, time_ms: i64, text: &str) -> Message {
@@ -259,6 +283,25 @@ mod tests {
         assert_eq!(stored.revisions.len(), 1);
         assert_eq!(stored.record_count(), 2);
         assert_eq!(stored.revisions[0].age_ms, 1);
+    }
+
+    #[test]
+    fn a_revision_that_cannot_be_opened_hides_nothing_that_another_says() {
+        let said = |text: &str, unreadable| {
+            let line = Message { time_ms: Some(5), by: "Visitor".into(), text: text.into(), ..Message::default() };
+            let mut c = conversation(vec![line]);
+            let key_ids = vec!["89ABCDEF01234567".to_owned()];
+            c.encrypted = Some(Encryption { key_ids, opened: 1 - unreadable, unreadable });
+            c
+        };
+        let (clear, closed) = (said("clear words", 0), said("[encrypted for key 0x89ABCDEF01234567]", 1));
+        for merged in [merge([&clear, &closed]), merge([&closed, &clear])] {
+            let texts: Vec<&str> = merged.messages.iter().map(|m| m.text.as_str()).collect();
+            assert_eq!(texts, ["clear words"]);
+            let encrypted = merged.encrypted.expect("both came encrypted");
+            assert_eq!((encrypted.opened, encrypted.unreadable, encrypted.key_ids.len()), (1, 1, 1));
+        }
+        assert_eq!(merge([&closed, &closed]).messages.len(), 1);
     }
 
     #[test]

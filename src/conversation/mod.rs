@@ -6,10 +6,12 @@
 //! * Never: reads a file, a clock or the network.
 //! * Start reading at: [`Conversation`], then [`merge()`].
 
+mod encryption;
 mod merge;
 mod message;
 mod plain;
 
+pub use encryption::{DAMAGED_MARKER, Encryption, encrypted_marker, is_encrypted_marker};
 pub use merge::{Record, Revision, StoredConversation, merge};
 pub use message::{Message, Role};
 pub use plain::{PlainText, plain_text};
@@ -86,6 +88,8 @@ pub struct Conversation {
     pub surveys: Vec<String>,
     /// Fields of the record that this version has no name for: (name, JSON text), sorted by name.
     pub unknown: Vec<(String, String)>,
+    /// What came encrypted; `None` where nothing did.
+    pub encrypted: Option<Encryption>,
 }
 
 /// Campaign that led to a conversation.

@@ -6,12 +6,14 @@
 //! Numbers are handed over as text before they are converted: an identifier never passes through a float.
 
 use jiter::{Jiter, JiterError, JsonErrorType, Peek};
+use std::ops::Range;
 
 /// Wrappers inside wrappers that are followed before a value counts as odd; real data nests one deep.
 const MAX_WRAPPERS: u8 = 8;
 
 /// A pull reader over one JSON value that lies in memory.
 pub(super) struct Pull<'j> {
+    data: &'j [u8],
     jiter: Jiter<'j>,
     wrappers: u8,
     /// Values whose type did not fit, as (byte offset, what was expected).
@@ -49,14 +51,14 @@ impl From<JiterError> for Broken {
 type Result<T> = std::result::Result<T, Broken>;
 
 /// Whether an object with this first key is a union wrapper and not a record.
-fn is_branch(key: &str) -> bool {
+pub(super) fn is_branch(key: &str) -> bool {
     matches!(key, "string" | "long" | "int" | "double" | "float" | "boolean" | "array" | "map" | "bytes")
         || key.starts_with("com.liveperson.")
 }
 
 impl<'j> Pull<'j> {
     pub(super) fn new(data: &'j [u8]) -> Pull<'j> {
-        Pull { jiter: Jiter::new(data), wrappers: 0, odd: Vec::new() }
+        Pull { data, jiter: Jiter::new(data), wrappers: 0, odd: Vec::new() }
     }
 
     /// Offset of the next unread byte.
@@ -76,6 +78,23 @@ impl<'j> Pull<'j> {
     pub(super) fn json(&mut self) -> Result<Option<String>> {
         let raw = self.raw()?;
         Ok((raw != b"null").then(|| String::from_utf8_lossy(raw).into_owned()))
+    }
+
+    /// Takes the next value if it is a text, bare or wrapped, that holds an armored message: its place. Where something
+    /// with a structure belongs, such a text is that structure, encrypted.
+    pub(super) fn sealed(&mut self) -> Result<Option<Range<usize>>> {
+        self.jiter.peek()?;
+        let start = self.jiter.current_index();
+        let rest = &self.data[start..];
+        if !is_text(rest) {
+            return Ok(None);
+        }
+        let mut ahead = Jiter::new(rest);
+        if ahead.next_skip().is_err() || !super::sealed::has_armor(&rest[..ahead.current_index()]) {
+            return Ok(None);
+        }
+        self.jiter.next_skip()?;
+        Ok(Some(start..self.jiter.current_index()))
     }
 
     fn odd(&mut self, expected: &'static str) {
@@ -261,6 +280,29 @@ impl<'j> Pull<'j> {
         }
         parsed
     }
+}
+
+/// Whether JSON starts with a string, bare or in one union wrapper.
+pub(super) fn is_text(json: &[u8]) -> bool {
+    let json = json.trim_ascii_start();
+    json.starts_with(b"\"") || first_field(json).is_some_and(|(key, value)| is_branch(key) && value.starts_with(b"\""))
+}
+
+/// Whether JSON starts with a list, bare or in its union wrapper.
+pub(super) fn is_list(json: &[u8]) -> bool {
+    let json = json.trim_ascii_start();
+    json.starts_with(b"[") || first_field(json).is_some_and(|(key, _)| key == "array")
+}
+
+/// Longest first key that is looked at, bytes.
+const LONGEST_BRANCH: usize = 128;
+
+/// First key of an object, and what stands behind its colon.
+fn first_field(json: &[u8]) -> Option<(&str, &[u8])> {
+    let key = json.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let end = key.iter().take(LONGEST_BRANCH).position(|byte| *byte == b'"')?;
+    let value = key[end + 1..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    Some((std::str::from_utf8(&key[..end]).ok()?, value))
 }
 
 fn parse_integer(text: &str) -> Option<i64> {

@@ -6,6 +6,7 @@
 use super::avro_json::Pull;
 use super::data_access;
 use super::problem::ProblemKind;
+use super::sealed::has_armor;
 use super::{Decoder, Raw};
 use apache_avro::types::Value;
 use std::io::BufRead;
@@ -38,11 +39,13 @@ fn read_object(value: &Value, decoder: &mut Decoder<'_, '_>) {
     match data_access::read_value(&mut pull) {
         Ok(contents) => {
             data_access::note_odd(&pull, decoder.ordinal, 0, &mut decoder.report.problems);
-            if contents.conversations.is_empty() {
+            if contents.found.is_empty() {
                 decoder.note(ProblemKind::NotIndexed, 0, "an Avro object that is not an engagement");
             }
-            for (_, conversation) in contents.conversations {
-                decoder.emit(conversation, &contents.envelope, 0, &Raw { json: &json, offset: None });
+            let is_armored = has_armor(&json);
+            let raw = Raw { json: &json, offset: None };
+            for (place, found) in contents.found {
+                decoder.emit_found(found, &json[place], &contents.envelope, 0, &raw, is_armored);
             }
         }
         Err(broken) => decoder.broken(ProblemKind::BrokenRecord, 0, broken.reason),

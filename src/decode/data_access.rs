@@ -3,7 +3,7 @@
 //! Field names are those of reference `data-access.md`, section 7, in every spelling it gives. Fields this version does
 //! not know are kept as JSON text, so that nothing an answer holds is invisible.
 
-use super::avro_json::{Broken, Pull};
+use super::avro_json::{Broken, Pull, is_list};
 use super::problem::{ProblemKind, Problems};
 use crate::conversation::{Campaign, Conversation, Message, Role, Transfer};
 use std::ops::Range;
@@ -30,10 +30,19 @@ pub(super) struct Header {
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) envelope: Envelope,
-    /// Conversations with the place of each in the value.
-    pub(super) conversations: Vec<(Range<usize>, Conversation)>,
+    /// Conversations, and encrypted parts, with the place of each in the value.
+    pub(super) found: Vec<(Range<usize>, Found)>,
     /// Bodies of other kinds (survey, web session, agent activity).
     pub(super) other_bodies: u64,
+}
+
+/// What stands where conversations are.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // nearly all are conversations
+pub(super) enum Found {
+    Conversation(Conversation),
+    /// A text with an armored message where a conversation, or something that holds conversations, belongs.
+    Sealed(Header),
 }
 
 /// Reads a whole top-level value.
@@ -42,15 +51,66 @@ pub(super) fn read_value(pull: &mut Pull<'_>) -> Result<Contents> {
     pull.record(&str::to_owned, &mut |pull, key: String| match key.as_str() {
         "dataType" => set(pull.text(), &mut contents.envelope.data_type),
         "metaData" => read_meta_data(pull, &mut contents.envelope),
-        "recordCollection" => {
-            pull.array(&mut |pull| read_element(pull, &mut contents.conversations, &mut contents.other_bodies))
-        }
+        "recordCollection" => match pull.sealed()? {
+            Some(place) => {
+                contents.found.push((place, Found::Sealed(Header::default())));
+                Ok(())
+            }
+            None => pull.array(&mut |pull| read_element(pull, &mut contents.found, &mut contents.other_bodies)),
+        },
         _ => pull.skip(),
     })?;
-    for (_, conversation) in &mut contents.conversations {
-        conversation.account_id = contents.envelope.account_id.clone().unwrap_or_default();
+    for (_, found) in &mut contents.found {
+        if let Found::Conversation(conversation) = found {
+            conversation.account_id = contents.envelope.account_id.clone().unwrap_or_default();
+        }
     }
     Ok(contents)
+}
+
+/// Reads what came out of an encrypted part: a whole value, an element of its collection, a body, a conversation, or a
+/// list of any of these. Their first keys tell them apart.
+pub(super) fn read_part(json: &[u8]) -> Result<Contents> {
+    let mut contents = Contents::default();
+    let mut pull = Pull::new(json);
+    if !is_list(json) {
+        let raw = pull.raw()?;
+        read_of_part(raw, pull.at() - raw.len(), &mut contents)?;
+        return Ok(contents);
+    }
+    pull.array(&mut |pull| {
+        let raw = pull.raw()?;
+        read_of_part(raw, pull.at() - raw.len(), &mut contents)
+    })?;
+    Ok(contents)
+}
+
+/// `base`: where `raw` begins in the text that it is a part of.
+fn read_of_part(raw: &[u8], base: usize, contents: &mut Contents) -> Result<()> {
+    let mut keys = Vec::new();
+    Pull::new(raw).record(&str::to_owned, &mut |pull, key: String| {
+        keys.push(key);
+        pull.skip()
+    })?;
+    let has = |known: &[&str]| keys.iter().any(|key| known.contains(&key.as_str()));
+    let mut pull = Pull::new(raw);
+    let first = contents.found.len();
+    if has(&["recordCollection", "dataType", "metaData"]) {
+        let value = read_value(&mut pull)?;
+        contents.envelope = value.envelope;
+        contents.found.extend(value.found);
+        contents.other_bodies += value.other_bodies;
+    } else if has(&["body"]) {
+        read_element(&mut pull, &mut contents.found, &mut contents.other_bodies)?;
+    } else if has(&["engagements", "header"]) {
+        read_body(&mut pull, &mut contents.found, &mut contents.other_bodies)?;
+    } else if let Some(conversation) = read_conversation(&mut pull)? {
+        contents.found.push((0..raw.len(), Found::Conversation(conversation)));
+    }
+    for (place, _) in &mut contents.found[first..] {
+        *place = place.start + base..place.end + base;
+    }
+    Ok(())
 }
 
 fn set<T>(value: Result<Option<T>>, into: &mut Option<T>) -> Result<()> {
@@ -78,18 +138,22 @@ pub(super) fn read_meta_data(pull: &mut Pull<'_>, envelope: &mut Envelope) -> Re
 }
 
 /// An element of `recordCollection`: `{ "body": { "<branch>": { header, engagements } } }`.
-fn read_element(
-    pull: &mut Pull<'_>,
-    found: &mut Vec<(Range<usize>, Conversation)>,
-    other_bodies: &mut u64,
-) -> Result<()> {
+fn read_element(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Found)>, other_bodies: &mut u64) -> Result<()> {
+    if let Some(place) = pull.sealed()? {
+        found.push((place, Found::Sealed(Header::default())));
+        return Ok(());
+    }
     pull.record(&|key: &str| key == "body", &mut |pull, is_body| {
         if is_body { read_body(pull, found, other_bodies) } else { pull.skip() }
     })
     .map(drop)
 }
 
-fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Conversation)>, other_bodies: &mut u64) -> Result<()> {
+fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Found)>, other_bodies: &mut u64) -> Result<()> {
+    if let Some(place) = pull.sealed()? {
+        found.push((place, Found::Sealed(Header::default())));
+        return Ok(());
+    }
     enum Key {
         Header,
         Engagements,
@@ -111,9 +175,13 @@ fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Conversation)>,
         Key::Engagements => {
             has_engagements = true;
             pull.array(&mut |pull| {
+                if let Some(place) = pull.sealed()? {
+                    found.push((place, Found::Sealed(Header::default())));
+                    return Ok(());
+                }
                 let at = pull.at();
                 if let Some(conversation) = read_conversation(pull)? {
-                    found.push((at..pull.at(), conversation));
+                    found.push((at..pull.at(), Found::Conversation(conversation)));
                 }
                 Ok(())
             })
@@ -123,8 +191,11 @@ fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Conversation)>,
     if !has_engagements {
         *other_bodies += 1;
     }
-    for (_, conversation) in &mut found[first..] {
-        header.put_into(conversation);
+    for (_, found) in &mut found[first..] {
+        match found {
+            Found::Conversation(conversation) => header.put_into(conversation),
+            Found::Sealed(of_body) => of_body.clone_from(&header),
+        }
     }
     Ok(())
 }
@@ -145,6 +216,27 @@ impl Header {
         conversation.visit_id.clone_from(&self.visit_id);
         conversation.visitor_id.clone_from(&self.visitor_id);
         conversation.context_id.clone_from(&self.context_id);
+    }
+
+    /// Takes what it does not say from another.
+    pub(super) fn complete(&mut self, other: &Header) {
+        self.visit_id = self.visit_id.take().or_else(|| other.visit_id.clone());
+        self.visitor_id = self.visitor_id.take().or_else(|| other.visitor_id.clone());
+        self.context_id = self.context_id.take().or_else(|| other.context_id.clone());
+    }
+
+    /// Its ids, for a look at whether they came encrypted.
+    pub(super) fn ids_mut(&mut self) -> [&mut Option<String>; 3] {
+        [&mut self.visit_id, &mut self.visitor_id, &mut self.context_id]
+    }
+
+    /// The header that a conversation was given.
+    pub(super) fn of(conversation: &Conversation) -> Header {
+        Header {
+            visit_id: conversation.visit_id.clone(),
+            visitor_id: conversation.visitor_id.clone(),
+            context_id: conversation.context_id.clone(),
+        }
     }
 }
 

@@ -5,10 +5,11 @@
 //! careful way: the envelope is walked and each conversation framed on its own, so that a document of any size
 //! passes through and a broken conversation costs only itself.
 
-use super::avro_json::{Broken, Pull};
+use super::avro_json::{Broken, Pull, is_text};
 use super::data_access::{self, Contents, Envelope, Header};
 use super::problem::ProblemKind;
 use super::repair::repaired;
+use super::sealed::has_armor;
 use super::text::{Fault, Text};
 use super::{Decoder, Raw};
 use std::io::BufRead;
@@ -28,6 +29,9 @@ pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, decoder: &mut Decoder<'_, 
         text.forget();
         text.skip_between_values();
         let Some(first) = text.peek() else { break };
+        if first == b'"' && read_sealed_record(&mut text, decoder) {
+            continue;
+        }
         if first != b'{' {
             decoder.broken(ProblemKind::BrokenRecord, text.offset(), "not a JSON object");
             text.resynchronise();
@@ -41,7 +45,20 @@ pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, decoder: &mut Decoder<'_, 
     }
     decoder.report.json_bytes += text.offset();
     if let Some(error) = text.damage.take() {
-        decoder.note(ProblemKind::DamagedContainer, text.offset(), error.to_string());
+        decoder.note(ProblemKind::of_read(&error), text.offset(), error.to_string());
+    }
+}
+
+/// Takes a string that is a whole record, encrypted; `false` if it is none.
+fn read_sealed_record(text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) -> bool {
+    match text.frame() {
+        Ok((at, json)) if has_armor(json) => {
+            decoder.report.records += 1;
+            let raw = Raw { json, offset: Some(at) };
+            decoder.sealed_part(json, &Envelope::default(), &Header::default(), at, &raw);
+            true
+        }
+        _ => false,
     }
 }
 
@@ -53,8 +70,12 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
     match data_access::read_value(&mut pull) {
         Ok(contents) => {
             let consumed = pull.at();
-            data_access::note_odd(&pull, decoder.ordinal, base, &mut decoder.report.problems);
-            emit_all(contents, base, &line[..consumed], true, decoder);
+            let value = &line[..consumed];
+            // Where something is encrypted, the clear text decides what is odd.
+            if !pull.odd.is_empty() && !has_armor(value) {
+                data_access::note_odd(&pull, decoder.ordinal, base, &mut decoder.report.problems);
+            }
+            emit_all(contents, base, value, true, decoder);
             text.advance(consumed);
             true
         }
@@ -81,15 +102,8 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
 
 fn emit_all(contents: Contents, base: u64, value: &[u8], as_it_stands: bool, decoder: &mut Decoder<'_, '_>) {
     decoder.report.records += 1;
-    note_other_bodies(contents.other_bodies, contents.conversations.is_empty(), &contents.envelope, base, decoder);
-    let is_alone = contents.conversations.len() == 1;
-    for (place, conversation) in contents.conversations {
-        let byte = base + place.start as u64;
-        // A value with one conversation is the record; of one with several, the conversation is.
-        let (json, offset) = if is_alone { (value, base) } else { (&value[place], byte) };
-        let raw = Raw { json, offset: as_it_stands.then_some(offset) };
-        decoder.emit(conversation, &contents.envelope, byte, &raw);
-    }
+    note_other_bodies(contents.other_bodies, contents.found.is_empty(), &contents.envelope, base, decoder);
+    decoder.emit_all(contents, base, value, as_it_stands);
 }
 
 fn note_other_bodies(bodies: u64, nothing_else: bool, envelope: &Envelope, at: u64, decoder: &mut Decoder<'_, '_>) {
@@ -159,17 +173,38 @@ impl Document<'_, '_, '_> {
                     Ok(())
                 })
             }
-            "recordCollection" => list(text, 0, &mut |text| {
-                object(text, &mut |text, key| match key {
-                    "body" => self.body(text),
-                    _ => text.skip_value(),
+            "recordCollection" => {
+                if is_string(text) {
+                    return self.sealed(text, &Header::default());
+                }
+                list(text, 0, &mut |text| {
+                    if is_string(text) {
+                        return self.sealed(text, &Header::default());
+                    }
+                    object(text, &mut |text, key| match key {
+                        "body" => self.body(text),
+                        _ => text.skip_value(),
+                    })
                 })
-            }),
+            }
             _ => text.skip_value(),
         })
     }
 
+    /// A string where something with a structure belongs: that structure, encrypted, or nothing.
+    fn sealed(&mut self, text: &mut Text<'_>, header: &Header) -> Walk {
+        let (at, json) = text.frame()?;
+        if has_armor(json) {
+            self.decoder.sealed_part(json, &self.envelope, header, at, &Raw { json, offset: Some(at) });
+        }
+        text.forget();
+        Ok(())
+    }
+
     fn body(&mut self, text: &mut Text<'_>) -> Walk {
+        if is_string(text) {
+            return self.sealed(text, &Header::default());
+        }
         let mut header = Header::default();
         let mut has_engagements = false;
         self.body_fields(text, 0, &mut header, &mut has_engagements)?;
@@ -187,6 +222,9 @@ impl Document<'_, '_, '_> {
             }),
             "engagements" => {
                 *seen = true;
+                if is_string(text) {
+                    return self.sealed(text, header);
+                }
                 list(text, 0, &mut |text| self.conversation(text, header))
             }
             branch if branch.starts_with("com.liveperson.") && depth < MAX_WRAPPERS => {
@@ -197,6 +235,9 @@ impl Document<'_, '_, '_> {
     }
 
     fn conversation(&mut self, text: &mut Text<'_>, header: &Header) -> Walk {
+        if is_string(text) {
+            return self.sealed(text, header);
+        }
         let (at, json) = match text.frame() {
             Ok(framed) => framed,
             Err(Fault::TooLarge(bytes)) => {
@@ -224,9 +265,13 @@ impl Document<'_, '_, '_> {
         }
         match read {
             Ok(Some(mut conversation)) => {
-                data_access::note_odd(&pull, self.decoder.ordinal, at, &mut self.decoder.report.problems);
                 header.put_into(&mut conversation);
                 conversation.account_id = self.envelope.account_id.clone().unwrap_or_default();
+                if has_armor(json) {
+                    conversation = self.decoder.opened(json, conversation, at);
+                } else {
+                    data_access::note_odd(&pull, self.decoder.ordinal, at, &mut self.decoder.report.problems);
+                }
                 self.decoder.emit(conversation, &self.envelope, at, &Raw { json, offset: Some(at) });
             }
             Ok(None) => {}
@@ -239,6 +284,20 @@ impl Document<'_, '_, '_> {
         }
         text.forget();
         Ok(())
+    }
+}
+
+/// Whether the value that starts here is a string, bare or in a union wrapper.
+fn is_string(text: &mut Text<'_>) -> bool {
+    text.skip_space();
+    match text.peek() {
+        Some(b'"') => true,
+        // A wrapper shows itself in its first bytes.
+        Some(b'{') => {
+            text.look_ahead();
+            is_text(text.unread())
+        }
+        _ => false,
     }
 }
 

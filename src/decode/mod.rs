@@ -1,25 +1,31 @@
 //! Raw bytes → conversations.
 //!
-//! * Takes: a file of the archive, whatever its container and whichever form of the envelope it uses.
+//! * Takes: a file of the archive, whatever its container and whichever form of the envelope it uses; the PGP keys at hand.
 //! * Gives: one [`Revision`] per conversation record, to a callback, and a [`FileReport`].
 //! * Promises: streams in bounded memory; a bad record never stops a file; every problem is counted and located.
 //! * Never: trusts a file name, recurses with the input, or changes a byte of the archive.
 //! * Start reading at: [`decode_file`], then `envelope.rs`.
 
+mod armor;
 mod avro_json;
 mod avro_ocf;
 mod container;
 mod data_access;
 mod envelope;
+mod openpgp;
+mod parts;
 mod problem;
 mod repair;
+mod sealed;
 mod text;
 
 pub use container::{Container, container_of};
+pub use openpgp::{ANONYMOUS, Keyring, KeyringError};
 pub use problem::{Problem, ProblemKind, Problems};
 
-use crate::conversation::{Conversation, Record, Revision};
-use data_access::Envelope;
+use crate::conversation::{Conversation, Encryption, Record, Revision};
+use data_access::{Contents, Envelope, Found};
+use std::collections::BTreeSet;
 use std::io::{self, Read, Seek};
 
 /// What decode must know of a file besides its bytes.
@@ -60,27 +66,60 @@ pub struct FileReport {
     pub json_bytes: u64,
     /// What went wrong, and where.
     pub problems: Problems,
+    /// Records that no key at hand opens, or not wholly.
+    pub encrypted: EncryptedRecords,
+}
+
+/// Records that wait for a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EncryptedRecords {
+    /// Records with at least one message that wants a key.
+    pub records: u64,
+    /// The keys that these messages name, 16 upper-case hex digits each; [`ANONYMOUS`] where one names nobody.
+    pub key_ids: BTreeSet<String>,
+}
+
+impl EncryptedRecords {
+    fn add(&mut self, key_ids: impl Iterator<Item = String>) {
+        self.records += 1;
+        self.key_ids.extend(key_ids);
+    }
 }
 
 /// Receives each conversation record as soon as it is read. Gives `false` to stop.
 pub type Sink<'s> = dyn FnMut(Revision) -> bool + 's;
 
-/// Reads every conversation record of a file.
+/// Reads every conversation record of a file. What is encrypted stays closed.
 ///
 /// Damage is not an error: it is in the report, and all that precedes it has been handed over.
 ///
 /// # Errors
 /// Only when the file cannot be read from disk at all.
 pub fn decode_file<R: Read + Seek>(
-    mut file: R,
+    file: R,
     context: &FileContext,
     limits: DecodeLimits,
     sink: &mut Sink<'_>,
 ) -> io::Result<FileReport> {
-    let mut magic = [0u8; 4];
+    decode_with_keys(file, context, limits, &Keyring::empty(), sink)
+}
+
+/// As [`decode_file`], opening OpenPGP messages with the keys at hand.
+///
+/// # Errors
+/// As [`decode_file`].
+pub fn decode_with_keys<R: Read + Seek>(
+    mut file: R,
+    context: &FileContext,
+    limits: DecodeLimits,
+    keys: &Keyring,
+    sink: &mut Sink<'_>,
+) -> io::Result<FileReport> {
+    let mut magic = [0u8; MAGIC_BYTES];
     let length = read_up_to(&mut file, &mut magic)?;
     file.rewind()?;
     let mut decoder = Decoder::new(context, limits, sink);
+    decoder.keys = Some(keys);
     decoder.file(file, &magic[..length]);
     Ok(decoder.report)
 }
@@ -110,7 +149,7 @@ pub fn raw_record<R: Read + Seek>(file: R, record: u64) -> io::Result<Option<Vec
 /// # Errors
 /// As [`raw_record`].
 pub fn locate_record<R: Read + Seek>(mut file: R, record: u64) -> io::Result<Option<RawRecord>> {
-    let mut magic = [0u8; 4];
+    let mut magic = [0u8; MAGIC_BYTES];
     let length = read_up_to(&mut file, &mut magic)?;
     file.rewind()?;
     let context =
@@ -121,6 +160,9 @@ pub fn locate_record<R: Read + Seek>(mut file: R, record: u64) -> io::Result<Opt
     decoder.file(file, &magic[..length]);
     Ok(decoder.raw)
 }
+
+/// Bytes that tell a container.
+const MAGIC_BYTES: usize = 4;
 
 fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
@@ -144,6 +186,10 @@ struct Decoder<'d, 's> {
     ordinal: u64,
     sink: &'d mut Sink<'s>,
     stopped: bool,
+    /// Keys at hand; none where only places are looked for.
+    keys: Option<&'d Keyring>,
+    /// The encrypted part that is being read: everything in it has its ordinal.
+    part: Option<Encryption>,
     /// Ordinal of the record whose JSON is to be kept, and the record.
     wanted: Option<u64>,
     raw: Option<RawRecord>,
@@ -159,7 +205,8 @@ struct Raw<'r> {
 impl<'d, 's> Decoder<'d, 's> {
     fn new(context: &'d FileContext, limits: DecodeLimits, sink: &'d mut Sink<'s>) -> Self {
         let report = FileReport::default();
-        Decoder { context, limits, report, ordinal: 0, sink, stopped: false, wanted: None, raw: None }
+        let (keys, part, wanted, raw) = (None, None, None, None);
+        Decoder { context, limits, report, ordinal: 0, sink, stopped: false, keys, part, wanted, raw }
     }
 
     fn file(&mut self, file: impl Read + Seek, magic: &[u8]) {
@@ -168,10 +215,10 @@ impl<'d, 's> Decoder<'d, 's> {
         }
         let outcome = container::for_each_zip_entry(file, &mut |entry| match entry {
             Ok(entry) => self.stream(entry),
-            Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
+            Err(error) => self.note(ProblemKind::of_read(&error), 0, error.to_string()),
         });
         if let Err(error) = outcome {
-            self.note(ProblemKind::DamagedContainer, 0, error.to_string());
+            self.note(ProblemKind::of_read(&error), 0, error.to_string());
         }
     }
 
@@ -179,20 +226,52 @@ impl<'d, 's> Decoder<'d, 's> {
         match container::open(reader) {
             Ok(opened) => match opened.container {
                 Container::AvroContainer => avro_ocf::read(opened.bytes, self),
-                Container::OpenPgp => {
-                    self.note(ProblemKind::Encrypted, 0, "the file is an OpenPGP message; this version cannot open it");
-                }
+                Container::OpenPgp => self.openpgp(opened.bytes),
                 Container::Zip => {
                     self.note(ProblemKind::DamagedContainer, 0, "a zip file inside gzip is not read");
                 }
                 Container::Gzip | Container::Plain => envelope::read(opened.bytes, self),
             },
-            Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
+            Err(error) => self.note(ProblemKind::of_read(&error), 0, error.to_string()),
         }
     }
 
     fn note(&mut self, kind: ProblemKind, byte: u64, detail: impl Into<String>) {
         self.report.problems.add(kind, self.ordinal, byte, detail);
+    }
+
+    /// Hands over what a value held. `base`: where it begins in the file; `as_it_stands`: whether the file holds it so.
+    fn emit_all(&mut self, contents: Contents, base: u64, value: &[u8], as_it_stands: bool) {
+        let is_armored = sealed::has_armor(value);
+        let is_alone = contents.found.len() == 1;
+        for (place, found) in contents.found {
+            let byte = base + place.start as u64;
+            let part = &value[place];
+            // A value with one conversation is the record; of one with several, the conversation is.
+            let (json, offset) = if is_alone { (value, base) } else { (part, byte) };
+            let raw = Raw { json, offset: as_it_stands.then_some(offset) };
+            self.emit_found(found, part, &contents.envelope, byte, &raw, is_armored);
+        }
+    }
+
+    /// Hands over what stands in `part` of a value, opened where the value `is_armored`.
+    fn emit_found(
+        &mut self,
+        found: Found,
+        part: &[u8],
+        envelope: &Envelope,
+        byte: u64,
+        raw: &Raw<'_>,
+        is_armored: bool,
+    ) {
+        match found {
+            Found::Conversation(conversation) if is_armored => {
+                let conversation = self.opened(part, conversation, byte);
+                self.emit(conversation, envelope, byte, raw);
+            }
+            Found::Conversation(conversation) => self.emit(conversation, envelope, byte, raw),
+            Found::Sealed(header) => self.sealed_part(part, envelope, &header, byte, raw),
+        }
     }
 
     /// Hands a conversation over, with its place in the archive.
@@ -210,13 +289,18 @@ impl<'d, 's> Decoder<'d, 's> {
         if content.account_id != self.context.account_id && !self.context.account_id.is_empty() {
             self.note(ProblemKind::OtherAccount, byte, format!("record of account {}", short(&content.account_id)));
         }
-        if content.conversation_id.is_none() {
+        let is_closed_part =
+            content.conversation_id.is_none() && content.end_ms.is_none() && content.encrypted.is_some();
+        if content.conversation_id.is_none() && !is_closed_part {
             self.note(ProblemKind::NoConversationId, byte, "the record has no conversationId");
         }
         let age_ms = self.context.window_start_ms.or(envelope.end_ms).or(content.end_ms).unwrap_or(0);
         let record =
             Record { file: self.context.path.clone(), sha256: self.context.sha256.clone(), record: self.ordinal };
-        self.ordinal += 1;
+        match &self.part {
+            Some(found) => content.encrypted.get_or_insert_default().add(found),
+            None => self.ordinal += 1,
+        }
         self.report.conversations += 1;
         let revision = Revision { age_ms, source: "data-access".into(), records: vec![record], content };
         self.stopped = !(self.sink)(revision);
@@ -224,7 +308,7 @@ impl<'d, 's> Decoder<'d, 's> {
 
     fn broken(&mut self, kind: ProblemKind, byte: u64, detail: impl Into<String>) {
         self.note(kind, byte, detail);
-        self.ordinal += 1;
+        self.ordinal += u64::from(self.part.is_none());
     }
 }
 

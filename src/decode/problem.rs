@@ -20,7 +20,7 @@ pub enum ProblemKind {
     CutShort,
     /// A record larger than the limit; it was passed over.
     TooLarge,
-    /// A whole file in OpenPGP form, or a record that only a key could open.
+    /// A record, or a part of one, that a key or a passphrase would open. Not a failure: see [`ProblemKind::wants_key`].
     Encrypted,
     /// A record of a kind this version keeps but does not index (agent activity, web session, survey).
     NotIndexed,
@@ -38,7 +38,17 @@ impl ProblemKind {
     /// Whether something could not be read, so that a run ends with exit code 3.
     pub fn is_failure(self) -> bool {
         use ProblemKind::*;
-        matches!(self, Unreadable | DamagedContainer | BrokenRecord | CutShort | TooLarge | Encrypted)
+        matches!(self, Unreadable | DamagedContainer | BrokenRecord | CutShort | TooLarge)
+    }
+
+    /// Whether a key would help, so that a run ends with exit code 12 where nothing failed.
+    pub fn wants_key(self) -> bool {
+        self == ProblemKind::Encrypted
+    }
+
+    /// What a failing read means: the disk's own error says nothing about the bytes, any other is damage in them.
+    pub(super) fn of_read(error: &std::io::Error) -> ProblemKind {
+        if error.raw_os_error().is_some() { ProblemKind::Unreadable } else { ProblemKind::DamagedContainer }
     }
 
     /// Stable name, as in JSON.

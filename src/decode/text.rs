@@ -130,6 +130,11 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Brings the next bytes into memory, as many as tell what a value starts like.
+    pub(super) fn look_ahead(&mut self) {
+        while self.unread().len() < LOOK_AHEAD && self.fill() {}
+    }
+
     /// Length of the current line (without its newline), if it is in memory or can be brought there within `limit` bytes.
     /// The last line needs no newline. What was searched once is not searched again: many records may share a line.
     pub(super) fn line_length(&mut self, limit: usize) -> Option<usize> {

@@ -92,6 +92,17 @@ pub fn document(fields: &Fields, stored: &StoredConversation) -> TantivyDocument
     for presence in presences(c, stored.revisions.len()) {
         d.add_text(fields.has, presence);
     }
+    let mut closed_files: Vec<&str> = stored
+        .revisions
+        .iter()
+        .filter(|revision| revision.content.unreadable_messages() > 0)
+        .flat_map(|revision| revision.records.iter().map(|record| record.file.as_str()))
+        .collect();
+    closed_files.sort_unstable();
+    closed_files.dedup();
+    for file in closed_files {
+        d.add_text(fields.encrypted_in, name(file));
+    }
     let bytes = postcard::to_stdvec(stored).expect("plain data always serialises to memory");
     d.add_bytes(fields.stored, &bytes);
     d
@@ -121,7 +132,7 @@ pub fn status_name(status: &str) -> String {
     }
 }
 
-/// What `has:` finds.
+/// What `has:` finds. `encrypted`: what came so and is not opened.
 pub fn presences(c: &Conversation, revisions: usize) -> Vec<&'static str> {
     let mut found = Vec::new();
     let mut note = |present: bool, name: &'static str| {
@@ -133,7 +144,7 @@ pub fn presences(c: &Conversation, revisions: usize) -> Vec<&'static str> {
     note(!c.attributes.is_empty(), "sde");
     note(!c.secure_forms.is_empty(), "form");
     note(c.messages.iter().any(has_link), "link");
-    note(c.messages.iter().any(|m| m.text.starts_with("-----BEGIN PGP MESSAGE")), "encrypted");
+    note(c.unreadable_messages() > 0, "encrypted");
     note(revisions > 1, "revision");
     found
 }

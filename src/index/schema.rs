@@ -11,7 +11,7 @@ use tantivy::schema::{
 };
 
 /// Changes whenever the fields, the tokenizer or the stored form change: an index of another version is rebuilt.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Handles of all fields. The names are those of the query language where it has one.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +74,8 @@ pub struct Fields {
     pub source: Field,
     /// `transfer`, `form`, `link`, `revision`, …: what the conversation has.
     pub has: Field,
+    /// Paths of the files whose records here hold messages that are not opened: what a key that comes later is looked up by.
+    pub encrypted_in: Field,
     /// The conversation as stored, see `document.rs`.
     pub stored: Field,
 }
@@ -125,6 +127,7 @@ pub fn schema() -> (Schema, Fields) {
         status: builder.add_text_field("status", STRING),
         source: builder.add_text_field("source", countable_name),
         has: builder.add_text_field("has", STRING),
+        encrypted_in: builder.add_text_field("encrypted_in", STRING),
         stored: builder.add_bytes_field("stored", STORED),
     };
     (builder.build(), fields)

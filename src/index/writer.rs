@@ -13,7 +13,7 @@ use super::home;
 use super::schema::Fields;
 use crate::archive::Disk;
 use crate::conversation::{Revision, StoredConversation};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tantivy::indexer::NoMergePolicy;
@@ -135,6 +135,41 @@ impl Writer {
         }
         drop(new_keys);
         self.writer.add_document(document(&self.fields, &stored)).map_err(|error| self.explained(error))?;
+        Ok(())
+    }
+
+    /// Takes out what the records of `files` said, wherever something of it is not opened. The files are about to be added
+    /// again, read with more keys: what they say then takes this place, and is no further revision. Seen only with the
+    /// next commit, as all that is added meanwhile.
+    ///
+    /// # Errors
+    /// When the index is damaged or the disk refuses.
+    pub fn forget_closed(&self, files: &HashSet<&str>) -> Result<(), IndexError> {
+        let reader = self.index.reader_builder().reload_policy(tantivy::ReloadPolicy::Manual).try_into()?;
+        let searcher = reader.searcher();
+        let mut keys = BTreeSet::new();
+        for file in files {
+            for address in documents_of(&searcher, self.fields.encrypted_in, super::document::name(file))? {
+                keys.insert(load(&searcher, &self.fields, address)?.key());
+            }
+        }
+        for key in keys {
+            let name = super::document::name(&key);
+            // All of them: a run that was broken off may have left more than one.
+            let mut left = Vec::new();
+            for address in documents_of(&searcher, self.fields.key, name)? {
+                left.extend(load(&searcher, &self.fields, address)?.revisions);
+            }
+            for revision in &mut left {
+                revision.records.retain(|record| !files.contains(record.file.as_str()));
+            }
+            left.retain(|revision| !revision.records.is_empty());
+            self.writer.delete_term(Term::from_field_text(self.fields.key, name));
+            if !left.is_empty() {
+                let stored = StoredConversation::from_revisions(left);
+                self.writer.add_document(document(&self.fields, &stored)).map_err(|error| self.explained(error))?;
+            }
+        }
         Ok(())
     }
 

@@ -82,6 +82,7 @@ impl Lab {
             csds: None,
             data_access: Some(url(&simulator.base_url())),
             data_access_files: vec![url(&simulator.download_base_url())],
+            services: BTreeMap::new(),
         };
         let mut settings = AcquireSettings::new("40112233", "va", keys, &endpoints).unwrap();
         settings.clock = Clock::Fixed(Arc::new(AtomicI64::new(simulator.now_ms())));

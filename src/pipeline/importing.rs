@@ -1,11 +1,14 @@
 //! Files already on disk → archive: which ones, under what name, and what becomes of those that cannot be taken.
 //!
 //! Content decides what a file is; its name only says which hour it covers. Links are not followed: an archive must not
-//! take in what somebody else pointed it at.
+//! take in what somebody else pointed it at. A folder with a `bagit.txt` is a bag, and goes its own way (`bag_import.rs`).
 
+use super::bag_import::{self, BagOrigin, BagReport};
 use super::indexing::IndexRun;
 use super::{RunError, Step, Watcher};
-use crate::archive::{Archive, ArchiveError, Arrival, Provenance, Published, Window};
+use crate::archive::naming::stream_and_window;
+use crate::archive::{Archive, ArchiveError, Arrival, Provenance, Published};
+use crate::bag::is_bag;
 use crate::decode::{Container, container_of};
 use flate2::bufread::MultiGzDecoder;
 use rayon::prelude::*;
@@ -23,12 +26,31 @@ pub struct ImportReport {
     pub bytes: u64,
     /// Files that the archive holds already, byte for byte.
     pub already: u64,
+    /// Files that the archive had lost or held damaged; their bytes were put back.
+    pub restored: u64,
     /// Files kept beside an earlier version of the same name.
     pub new_versions: u64,
     /// Files that are no LivePerson data; they were left alone.
     pub skipped: Vec<ImportProblem>,
     /// Files that should have been taken and could not be.
     pub failed: Vec<ImportProblem>,
+    /// Bags that were found, taken or refused as a whole.
+    pub bags: Vec<BagReport>,
+}
+
+impl ImportReport {
+    /// Counts a file that the archive took, or had.
+    pub(super) fn count(&mut self, published: &Published) {
+        match published {
+            Published::Already(_) => self.already += 1,
+            Published::Restored(_) => self.restored += 1,
+            Published::New(file) | Published::NewVersion(file) => {
+                self.imported += 1;
+                self.bytes += file.size_bytes;
+                self.new_versions += u64::from(matches!(published, Published::NewVersion(_)));
+            }
+        }
+    }
 }
 
 /// A file that was not taken, and why.
@@ -51,6 +73,7 @@ pub enum ImportedKind {
 
 pub(super) struct Found {
     pub(super) files: Vec<(PathBuf, u64)>,
+    pub(super) bags: Vec<PathBuf>,
     pub(super) failed: Vec<ImportProblem>,
     skipped: Vec<ImportProblem>,
 }
@@ -61,13 +84,13 @@ impl Found {
     }
 }
 
-fn problem(path: &Path, reason: impl Into<String>) -> ImportProblem {
+pub(super) fn problem(path: &Path, reason: impl Into<String>) -> ImportProblem {
     ImportProblem { path: path.display().to_string(), reason: reason.into() }
 }
 
-/// All regular files under the paths, in order of their names.
+/// All regular files and bags under the paths, in order of their names.
 pub(super) fn find(paths: &[PathBuf]) -> Found {
-    let mut found = Found { files: Vec::new(), failed: Vec::new(), skipped: Vec::new() };
+    let mut found = Found { files: Vec::new(), bags: Vec::new(), failed: Vec::new(), skipped: Vec::new() };
     let mut ahead: Vec<PathBuf> = paths.iter().rev().cloned().collect();
     while let Some(path) = ahead.pop() {
         // What the user names is meant, also through a link; what merely lies in a folder is not followed.
@@ -77,6 +100,7 @@ pub(super) fn find(paths: &[PathBuf]) -> Found {
             Ok(metadata) if metadata.is_symlink() => {
                 found.skipped.push(problem(&path, "a symbolic link; name the file itself to import it"));
             }
+            Ok(metadata) if metadata.is_dir() && is_bag(&path) => found.bags.push(path),
             Ok(metadata) if metadata.is_dir() => match fs::read_dir(&path) {
                 Ok(entries) => {
                     let mut inside: Vec<PathBuf> = Vec::new();
@@ -115,12 +139,29 @@ pub(super) fn import_all(
     watcher: Watcher<'_>,
 ) -> Result<ImportReport, RunError> {
     let mut report = ImportReport { failed: found.failed, skipped: found.skipped, ..ImportReport::default() };
-    for round in rounds(&found.files, run.round_bytes()) {
+    for bag in &found.bags {
+        let outcome = bag_import::import_bag(archive, bag, run, watcher, &mut report)?;
+        report.bags.push(outcome);
+    }
+    import_files(archive, &found.files, None, run, watcher, &mut report)?;
+    Ok(report)
+}
+
+/// Ordinary files, or the payload of a bag that another program made.
+pub(super) fn import_files(
+    archive: &Archive,
+    files: &[(PathBuf, u64)],
+    bag: Option<&BagOrigin<'_>>,
+    run: &mut IndexRun<'_>,
+    watcher: Watcher<'_>,
+    report: &mut ImportReport,
+) -> Result<(), RunError> {
+    for round in rounds(files, run.round_bytes()) {
         let outcomes: Vec<(Outcome, Option<_>)> = round
             .par_iter()
             .with_max_len(1)
             .map(|(path, bytes)| -> Result<_, RunError> {
-                let outcome = import_file(archive, path)?;
+                let outcome = import_file(archive, path, bag)?;
                 watcher(Step::Archived { bytes: *bytes });
                 let indexed = match &outcome {
                     Outcome::Taken(Published::New(file) | Published::NewVersion(file)) => {
@@ -135,12 +176,7 @@ pub(super) fn import_all(
         for (outcome, file) in outcomes {
             indexed.extend(file);
             match outcome {
-                Outcome::Taken(Published::Already(_)) => report.already += 1,
-                Outcome::Taken(published) => {
-                    report.imported += 1;
-                    report.bytes += published.file().size_bytes;
-                    report.new_versions += u64::from(matches!(published, Published::NewVersion(_)));
-                }
+                Outcome::Taken(published) => report.count(&published),
                 Outcome::Skipped(problem) => report.skipped.push(problem),
                 Outcome::Failed(problem) => report.failed.push(problem),
             }
@@ -148,7 +184,7 @@ pub(super) fn import_all(
         run.absorb(indexed)?;
         run.commit()?;
     }
-    Ok(report)
+    Ok(())
 }
 
 fn rounds(files: &[(PathBuf, u64)], round_bytes: u64) -> Vec<&[(PathBuf, u64)]> {
@@ -167,7 +203,7 @@ fn rounds(files: &[(PathBuf, u64)], round_bytes: u64) -> Vec<&[(PathBuf, u64)]> 
     rounds
 }
 
-fn import_file(archive: &Archive, path: &Path) -> Result<Outcome, RunError> {
+fn import_file(archive: &Archive, path: &Path, bag: Option<&BagOrigin<'_>>) -> Result<Outcome, RunError> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
         return Ok(Outcome::Failed(problem(path, "its name is not valid UTF-8; rename it to import it")));
     };
@@ -184,25 +220,31 @@ fn import_file(archive: &Archive, path: &Path) -> Result<Outcome, RunError> {
     let provenance = Provenance {
         origin: format!("import:{}", path.display()),
         program: concat!("chatvault ", env!("CARGO_PKG_VERSION")).into(),
+        custody: bag.map(|bag| bag.handover(path, None)).into_iter().collect(),
         ..Provenance::default()
     };
-    let arrival = Arrival { window, expected_bytes: None, provenance };
-    match archive.import_copy(stream, name, path, arrival) {
+    // The copy may be here to mend what is damaged, so "held already" must be looked at and not believed.
+    let arrival = Arrival { window, expected_bytes: None, provenance, reread: true };
+    let expected = bag.and_then(|bag| bag.sha256_at(path));
+    let prepared = archive.prepare_copy(stream, name, path, expected, arrival);
+    match prepared.and_then(|prepared| archive.settle(prepared)) {
         Ok(published) => Ok(Outcome::Taken(published)),
         Err(error @ ArchiveError::UnsafeName { .. }) => {
             Ok(Outcome::Failed(problem(path, format!("{error}; rename the file to import it"))))
         }
-        // One bad file stops no other; a disk that is full or a ledger that fails stops them all.
-        Err(error @ (ArchiveError::Damaged { .. } | ArchiveError::BadWindow { .. })) => {
-            Ok(Outcome::Failed(problem(path, error.to_string())))
+        Err(error) => Ok(Outcome::Failed(of_one_file(path, error)?)),
+    }
+}
+
+/// One bad file stops no other: what is wrong with it. A disk that is full or a ledger that fails stops them all.
+pub(super) fn of_one_file(path: &Path, error: ArchiveError) -> Result<ImportProblem, ArchiveError> {
+    match error {
+        ArchiveError::UnsafeName { .. } | ArchiveError::Damaged { .. } | ArchiveError::BadWindow { .. } => {
+            Ok(problem(path, error.to_string()))
         }
-        Err(ArchiveError::Io { path: at, source }) if at == path => {
-            Ok(Outcome::Failed(problem(path, source.to_string())))
-        }
-        Err(ArchiveError::PermissionDenied { path: at }) if at == path => {
-            Ok(Outcome::Failed(problem(path, "permission denied")))
-        }
-        Err(error) => Err(error.into()),
+        ArchiveError::Io { path: at, source } if at == path => Ok(problem(path, source.to_string())),
+        ArchiveError::PermissionDenied { path: at } if at == path => Ok(problem(path, "permission denied")),
+        error => Err(error),
     }
 }
 
@@ -211,14 +253,16 @@ const LOOK_AHEAD: u64 = 64 * 1024;
 
 /// Whether a file holds LivePerson data, by its content. `None`: it does not. Damaged and encrypted files count as data:
 /// they must be kept and reported, not passed over.
-fn recognise(file: File, name: &str) -> std::io::Result<Option<ImportedKind>> {
+pub(super) fn recognise(file: File, name: &str) -> std::io::Result<Option<ImportedKind>> {
     let mut reader = BufReader::with_capacity(16 * 1024, file);
     let start = reader.fill_buf()?;
     if start.is_empty() {
         return Ok(Some(ImportedKind::Unknown));
     }
-    let is_armored = start.starts_with(b"-----BEGIN PGP ");
+    let is_armored = start.starts_with(b"-----BEGIN PGP MESSAGE");
     match container_of(start) {
+        // Armored keys often lie beside what they open. What is archived stays for ever, and a private key must not.
+        Container::OpenPgp if !is_armored && start.starts_with(b"-----BEGIN PGP ") => Ok(None),
         // The first byte of a binary message says little, so its name must agree.
         Container::OpenPgp if is_armored || named(name, &["pgp", "gpg", "asc"]) => Ok(Some(ImportedKind::Unknown)),
         Container::Zip => recognise_zip(reader),
@@ -293,35 +337,21 @@ fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
     Some(stream.map_or(ImportedKind::Unknown, |(_, stream)| ImportedKind::DataAccess(stream)))
 }
 
-/// Reads `<Prefix>.<startMillis>.<endMillis>.part-…`; other names say nothing.
-fn stream_and_window(name: &str) -> (Option<&'static str>, Option<Window>) {
-    let mut parts = name.split('.');
-    let stream = match parts.next() {
-        Some("Engagement") => "data-access/engagement",
-        Some("Agent") => "data-access/agent-activity",
-        Some("WebSession") => "data-access/web-session",
-        Some("Survey") => "data-access/survey",
-        _ => return (None, None),
-    };
-    let mut instant = || parts.next().filter(|text| text.len() == 13).and_then(|text| text.parse::<i64>().ok());
-    let window = match (instant(), instant()) {
-        (Some(start_ms), Some(end_ms)) if start_ms < end_ms => Some(Window { start_ms, end_ms }),
-        _ => None,
-    };
-    (Some(stream), window)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_the_window_and_nothing_else() {
-        let name = "Engagement.1467853200000.1467856800000.part-00000-0.gz";
-        let window = Window { start_ms: 1_467_853_200_000, end_ms: 1_467_856_800_000 };
-        assert_eq!(stream_and_window(name), (Some("data-access/engagement"), Some(window)));
-        assert_eq!(stream_and_window("Engagement.2.1.gz"), (Some("data-access/engagement"), None));
-        assert_eq!(stream_and_window("notes.json"), (None, None));
+    fn a_key_is_no_data() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let kind = |first_line: &str| {
+            let path = folder.path().join("x.asc");
+            fs::write(&path, first_line).expect("written");
+            recognise(File::open(&path).expect("there"), "x.asc").expect("readable")
+        };
+        assert_eq!(kind("-----BEGIN PGP MESSAGE-----\n"), Some(ImportedKind::Unknown));
+        assert_eq!(kind("-----BEGIN PGP PRIVATE KEY BLOCK-----\n"), None);
+        assert_eq!(kind("-----BEGIN PGP PUBLIC KEY BLOCK-----\n"), None);
     }
 
     #[test]

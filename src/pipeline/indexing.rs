@@ -4,21 +4,24 @@
 //! checkpoint only ever moves over files that are in, and what is missing behind it is caught up from the ledger.
 
 use super::{RunError, Step, Watcher, index_home};
-use crate::archive::{Archive, ArchivedFile, Contents};
-use crate::decode::{DecodeLimits, FileContext, FileReport, ProblemKind, Problems, decode_file};
+use crate::archive::{Archive, ArchivedFile, Contents, EncryptedFile};
+use crate::decode::{
+    ANONYMOUS, DecodeLimits, FileContext, FileReport, Keyring, ProblemKind, Problems, decode_with_keys,
+};
 use crate::index::{IndexError, Writer, WriterOptions};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Bounds of a run.
-#[derive(Clone, Copy, Debug)]
+/// Bounds of a run, and the keys it has.
+#[derive(Clone, Debug)]
 pub struct RunOptions {
     /// Of the index writer.
     pub writer: WriterOptions,
     /// Of decoding.
     pub decode: DecodeLimits,
+    /// Private keys for what came encrypted.
+    pub keys: Arc<Keyring>,
     /// Threads that read and decode files.
     pub decoders: usize,
     /// Bytes of archive files after which a long run commits, so that a crash does not cost all of it.
@@ -31,6 +34,7 @@ impl Default for RunOptions {
         RunOptions {
             writer: WriterOptions::default(),
             decode: DecodeLimits::default(),
+            keys: Arc::new(Keyring::empty()),
             decoders: cores,
             // About 6 GB of JSON: commits are rare enough to cost nothing, and half a minute of work at most is lost.
             round_bytes: 1 << 30,
@@ -74,6 +78,40 @@ pub struct IndexReport {
     pub problems: Problems,
     /// The first files that had any, with located examples.
     pub files_with_problems: Vec<FileProblems>,
+    /// What the files of this run hold that no key at hand opens.
+    pub encrypted: EncryptedCounts,
+}
+
+/// Records that wait for a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct EncryptedCounts {
+    /// Records.
+    pub records: u64,
+    /// Keys that their messages name, 16 upper-case hex digits each; zeros: a recipient who is not named.
+    pub key_ids: BTreeSet<String>,
+    /// Those of the keys that are at hand and locked: the passphrase is missing or wrong.
+    pub locked: BTreeSet<String>,
+}
+
+impl EncryptedCounts {
+    /// What waits in the whole archive.
+    ///
+    /// # Errors
+    /// A failing archive.
+    pub fn of_archive(archive: &Archive, keys: &Keyring) -> Result<EncryptedCounts, RunError> {
+        let mut counts = EncryptedCounts::default();
+        for file in archive.encrypted_files()? {
+            counts.add(file.records, &file.key_ids, keys);
+        }
+        Ok(counts)
+    }
+
+    fn add(&mut self, records: u64, key_ids: &BTreeSet<String>, keys: &Keyring) {
+        self.records += records;
+        self.key_ids.extend(key_ids.iter().cloned());
+        let names_nobody = key_ids.contains(ANONYMOUS);
+        self.locked.extend(keys.locked_ids().iter().filter(|id| names_nobody || key_ids.contains(*id)).cloned());
+    }
 }
 
 /// Files whose problems are kept one by one in a report.
@@ -95,7 +133,13 @@ pub(super) struct IndexRun<'r> {
     /// Sequences indexed since the last commit or beyond its checkpoint.
     done: HashSet<u64>,
     uncommitted: bool,
+    /// Files that could not be read before were tried again.
+    retried: bool,
     report: IndexReport,
+    /// Files that waited for keys when the run began, by sequence; taken out once they are read again.
+    waiting: HashMap<u64, EncryptedFile>,
+    /// Files that wait no longer. The ledger is told last: a run that dies before leaves them to the next one.
+    opened: Vec<u64>,
 }
 
 /// What decoding one file gave.
@@ -114,17 +158,85 @@ impl<'r> IndexRun<'r> {
             }
             opened => opened?,
         };
-        Ok(IndexRun::with_writer(archive, writer, options, watcher))
+        IndexRun::with_writer(archive, writer, options, watcher)
     }
 
-    pub(super) fn with_writer(archive: &'r Archive, writer: Writer, options: RunOptions, watcher: Watcher<'r>) -> Self {
-        let (done, report) = (HashSet::new(), IndexReport::default());
-        IndexRun { archive, writer, options, watcher, done, uncommitted: false, report }
+    pub(super) fn with_writer(
+        archive: &'r Archive,
+        writer: Writer,
+        options: RunOptions,
+        watcher: Watcher<'r>,
+    ) -> Result<Self, RunError> {
+        let (done, report, opened) = (HashSet::new(), IndexReport::default(), Vec::new());
+        let waiting = archive.encrypted_files()?.into_iter().map(|file| (file.sequence, file)).collect();
+        Ok(IndexRun {
+            archive,
+            writer,
+            options,
+            watcher,
+            done,
+            uncommitted: false,
+            retried: false,
+            report,
+            waiting,
+            opened,
+        })
     }
 
-    /// Indexes every published file that is not in yet, and commits.
+    /// Reads the files again that a key at hand can open and could not before.
+    fn open_again(&mut self) -> Result<(), RunError> {
+        let open = self.options.keys.open_ids();
+        let may_open = |file: &EncryptedFile| {
+            // A recipient who is not named is worth a try with every key that was not tried yet.
+            !file.key_ids.is_disjoint(open) || (file.key_ids.contains(ANONYMOUS) && !open.is_subset(&file.tried))
+        };
+        let in_index = self.writer.sequence();
+        let sequences: HashSet<u64> = self
+            .waiting
+            .values()
+            .filter(|file| file.sequence <= in_index && may_open(file))
+            .map(|file| file.sequence)
+            .collect();
+        if sequences.is_empty() {
+            return Ok(());
+        }
+        let mut files = self.archive.files_after(0)?;
+        files.retain(|file| sequences.contains(&file.sequence));
+        (self.watcher)(Step::Ahead {
+            files: files.len() as u64,
+            bytes: files.iter().map(|file| file.size_bytes).sum(),
+        });
+        // In rounds, as everything: what is taken out and what takes its place become visible together.
+        let mut files = files.into_iter().peekable();
+        while files.peek().is_some() {
+            let mut bytes = 0;
+            let mut round = Vec::new();
+            while bytes < self.options.round_bytes
+                && let Some(file) = files.next()
+            {
+                bytes += file.size_bytes;
+                round.push(file);
+            }
+            let paths: HashSet<&str> = round.iter().map(|file| file.path.as_str()).collect();
+            self.writer.forget_closed(&paths)?;
+            drop(paths);
+            self.uncommitted = true;
+            let decoded = index_round(self.archive, &self.writer, &self.options, self.watcher, round.into_iter())?;
+            self.absorb(decoded)?;
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Indexes every published file that is not in yet, and those that a new key opens, and commits.
     pub(super) fn catch_up(&mut self) -> Result<(), RunError> {
+        self.open_again()?;
         let mut missing = self.archive.files_after(self.writer.sequence())?;
+        if !std::mem::replace(&mut self.retried, true) {
+            // A disk that failed for a moment must not cost a file for ever.
+            let known = self.writer.sequence();
+            missing.extend(self.archive.unread_files()?.into_iter().filter(|file| file.sequence <= known));
+        }
         missing.retain(|file| !self.done.contains(&file.sequence));
         if missing.is_empty() && !self.uncommitted {
             return Ok(());
@@ -149,7 +261,7 @@ impl<'r> IndexRun<'r> {
                 round_bytes += file.size_bytes;
                 Some(file)
             });
-            let decoded = index_round(self.archive, &self.writer, self.options, self.watcher, round)?;
+            let decoded = index_round(self.archive, &self.writer, &self.options, self.watcher, round)?;
             self.absorb(decoded)?;
             if ended {
                 return Ok(());
@@ -160,7 +272,7 @@ impl<'r> IndexRun<'r> {
 
     /// Decodes one file that was just published, on the calling thread. Pair with [`IndexRun::absorb`].
     pub(super) fn index_one(&self, file: ArchivedFile) -> Result<Decoded, RunError> {
-        index_file(self.archive, &self.writer, self.options, self.watcher, file)
+        index_file(self.archive, &self.writer, &self.options, self.watcher, file)
     }
 
     /// Takes note of files that [`IndexRun::index_one`] has put in.
@@ -181,11 +293,16 @@ impl<'r> IndexRun<'r> {
             .iter()
             .any(|kind| report.problems.counts.contains_key(kind));
         let known = if is_damaged { self.archive.contents_of(file.sequence)? } else { None };
+        let contents = match report.problems.counts.contains_key(&ProblemKind::Unreadable) {
+            true => Contents { records: 0, ..contents },
+            false => contents,
+        };
         let contents = known
             .filter(|known| known.conversations >= contents.conversations)
-            .map_or(contents, |known| Contents { problems: contents.problems, ..known });
+            .map_or(contents, |known| Contents { conversations: known.conversations, ..contents });
         // Before the commit: a count without documents shows as "index behind", documents without a count as nothing.
         self.archive.record_contents(file.sequence, &contents)?;
+        self.note_encrypted(file.sequence, &report, is_damaged)?;
         self.done.insert(file.sequence);
         self.report.files += 1;
         self.report.records += report.records;
@@ -197,6 +314,24 @@ impl<'r> IndexRun<'r> {
         self.report.problems.add_counts(&report.problems);
         if report.problems.total() > 0 && self.report.files_with_problems.len() < MAX_FILES_WITH_PROBLEMS {
             self.report.files_with_problems.push(FileProblems { file: file.path, problems: report.problems });
+        }
+        Ok(())
+    }
+
+    fn note_encrypted(&mut self, sequence: u64, report: &FileReport, is_damaged: bool) -> Result<(), RunError> {
+        let waited = self.waiting.remove(&sequence).is_some();
+        let found = &report.encrypted;
+        if found.records > 0 {
+            self.report.encrypted.add(found.records, &found.key_ids, &self.options.keys);
+            // Before the commit: a file that is said to wait and does not is only read once more.
+            self.archive.record_encrypted(&EncryptedFile {
+                sequence,
+                records: found.records,
+                key_ids: found.key_ids.clone(),
+                tried: self.options.keys.open_ids().clone(),
+            })?;
+        } else if waited && !is_damaged {
+            self.opened.push(sequence);
         }
         Ok(())
     }
@@ -223,8 +358,11 @@ impl<'r> IndexRun<'r> {
     }
 
     /// Ends the run; everything must be committed.
-    pub(super) fn finish(mut self) -> Result<IndexReport, IndexError> {
+    pub(super) fn finish(mut self) -> Result<IndexReport, RunError> {
         self.writer.finish()?;
+        if !self.opened.is_empty() {
+            self.archive.forget_encrypted(&self.opened)?;
+        }
         self.report.files_with_problems.sort_by(|a, b| a.file.cmp(&b.file));
         Ok(self.report)
     }
@@ -234,7 +372,7 @@ impl<'r> IndexRun<'r> {
 fn index_round(
     archive: &Archive,
     writer: &Writer,
-    options: RunOptions,
+    options: &RunOptions,
     watcher: Watcher<'_>,
     files: impl Iterator<Item = ArchivedFile>,
 ) -> Result<Vec<Decoded>, RunError> {
@@ -273,7 +411,7 @@ fn index_round(
 fn index_file(
     archive: &Archive,
     writer: &Writer,
-    options: RunOptions,
+    options: &RunOptions,
     watcher: Watcher<'_>,
     file: ArchivedFile,
 ) -> Result<Decoded, RunError> {
@@ -292,8 +430,9 @@ fn index_file(
         }
     };
     let opened = archive.open_file(&file).map_err(|error| error.to_string());
-    let decoded = opened
-        .and_then(|bytes| decode_file(bytes, &context, options.decode, &mut sink).map_err(|error| error.to_string()));
+    let decoded = opened.and_then(|bytes| {
+        decode_with_keys(bytes, &context, options.decode, &options.keys, &mut sink).map_err(|error| error.to_string())
+    });
     // A file that is gone stops no other; it is named, and `verify` and `repair` deal with it.
     let report = decoded.unwrap_or_else(|reason| {
         let mut report = FileReport::default();

@@ -383,7 +383,7 @@ fn a_folder_that_cannot_be_written() {
         return;
     };
     assert!(run.stdout.contains("chatvault"));
-    for command in [&["sync"][..], &["index", "--rebuild"]] {
+    for command in [&["sync"][..], &["index", "--rebuild"], &["repair", "--execute"]] {
         let run = as_nobody(command, &vault.path()).unwrap().exits(1);
         let told = run.stderr.to_lowercase();
         assert!(told.contains("permission denied") || told.contains("not permitted"), "{command:?}: {}", run.stderr);
@@ -391,6 +391,7 @@ fn a_folder_that_cannot_be_written() {
     }
     // Reading needs no permission to write.
     as_nobody(&["search", "*"], &vault.path()).unwrap().exits(0);
+    as_nobody(&["repair"], &vault.path()).unwrap().exits(0);
     let init = as_nobody(&["init", &parent.join("new").to_string_lossy(), "--account", "1"], &vault.path()).unwrap();
     if is_root() {
         assert!(init.exits(1).stderr.to_lowercase().contains("permission denied"));

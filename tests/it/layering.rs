@@ -8,23 +8,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, what it may import, whether it is asynchronous.
-const TABLE: [(&str, &[&str], bool); 12] = [
+const TABLE: [(&str, &[&str], bool); 13] = [
     ("conversation", &[], false),
     ("archive", &[], false),
     ("simulator", &[], true),
     ("acquire", &["archive"], true),
+    ("bag", &["archive"], false),
     ("custody", &["archive"], false),
     ("decode", &["archive", "conversation"], false),
     ("export", &["conversation", "custody"], false),
     ("index", &["archive", "conversation"], false),
     ("search", &["index", "conversation"], false),
     ("serve", &["search", "export", "custody", "archive", "conversation"], true),
-    ("pipeline", &["acquire", "archive", "conversation", "custody", "decode", "export", "index", "search"], true),
+    (
+        "pipeline",
+        &["acquire", "archive", "bag", "conversation", "custody", "decode", "export", "index", "search"],
+        true,
+    ),
     (
         "cli",
         &[
             "acquire",
             "archive",
+            "bag",
             "conversation",
             "custody",
             "decode",

@@ -3,11 +3,14 @@
 
 mod audit;
 mod bad_input;
+mod bagit;
 mod cli;
 mod crash;
 mod decode;
 mod gaps;
 mod layering;
+mod openpgp;
+mod repair;
 mod search;
 mod support;
 mod sync;

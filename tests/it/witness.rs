@@ -54,7 +54,7 @@ fn sha256sum_and_sqlite_agree_with_the_manifest() {
         assert_eq!(said.lines().filter(|line| line.ends_with(": OK")).count(), manifest.lines().count());
     }
     assert_eq!(sqlite(&vault, "PRAGMA integrity_check").unwrap().trim(), "ok");
-    assert_eq!(sqlite(&vault, "PRAGMA user_version").unwrap().trim(), "1");
+    assert_eq!(sqlite(&vault, "PRAGMA user_version").unwrap().trim(), "2");
     // What decoding counted is what the account says.
     let counted = sqlite(&vault, "SELECT sum(conversations) FROM contents").unwrap();
     assert_eq!(counted.trim(), lab.simulator.world().truth().conversation_records.to_string());

@@ -73,7 +73,7 @@ pub(super) fn check(document: &Value, vault: &Path, output: &Output) -> Result<E
         output.document(document, "check")?;
     } else {
         let verdict = if ok { output.styled(Style::Good, "accepted") } else { output.styled(Style::Bad, "REFUSED") };
-        println!("{verdict}: anchor {seq} {hash}: {}", printable(&reason));
+        outln!("{verdict}: anchor {seq} {hash}: {}", printable(&reason));
     }
     Ok(if ok { Exit::Complete } else { Exit::NotVerified })
 }

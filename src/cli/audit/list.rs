@@ -121,7 +121,7 @@ fn print(event: &Event, output: &Output) -> Result<(), Failure> {
     let summary: String = summary(&event.kind, &payload).unwrap_or_else(|| event.payload.clone());
     let shown: String = summary.chars().take(SUMMARY).collect();
     let more = if shown.len() < summary.len() { "…" } else { "" };
-    println!(
+    outln!(
         "{:>7}  {}  {}  {} {}{more}",
         event.seq,
         output.styled(Style::Dim, &readable_time(event.time_ms, &TimeZone::UTC)),
@@ -165,6 +165,11 @@ fn summary(kind: &str, payload: &Value) -> Option<String> {
             let verdict = if payload["ok"].as_bool()? { "unchanged" } else { "NOT verified" };
             let (checked, read) = (counted(count("checked")?, "file"), bytes(count("bytes")?));
             format!("{checked} ({read}), chain of {} rows: {verdict}", number(payload["chain"]["rows"].as_u64()?))
+        }
+        "exported" => {
+            let size = payload["bytes"].as_u64().map(bytes)?;
+            let files = counted(payload["files"].as_u64()?, "file");
+            format!("{}: {files} ({size}) for the query {}", text("format")?, text("query")?)
         }
         "anchored" => {
             format!("head {} {}…", payload["head"]["seq"].as_u64()?, short(&payload["head"]["hash"])?)

@@ -76,7 +76,7 @@ fn head(vault: &Path, output: &Output) -> Result<Exit, Failure> {
     if output.for_machines() {
         output.document(json!({ "account_id": archive.account_id(), "seq": seq, "hash": hash }), "head")?;
     } else {
-        println!("{seq} {hash}");
+        outln!("{seq} {hash}");
     }
     Ok(Exit::Complete)
 }

@@ -5,7 +5,7 @@ use super::super::output::{Output, Style, bytes, counted, json_time, printable};
 use super::super::{now_ms, open, open_index, show};
 use super::{anchor, on, write_document};
 use chatvault::archive::{Archive, Proof, ProvenRecord, Refusal, Sha256Hex};
-use chatvault::conversation::{Record, StoredConversation};
+use chatvault::conversation::Record;
 use chatvault::decode::locate_record;
 use clap::Args;
 use serde_json::{Value, json};
@@ -44,8 +44,12 @@ pub(super) fn run(args: &Prove, vault: &Path, output: &Output) -> Result<Exit, F
     let archive = open(vault)?;
     let stored = show::find(&archive, &open_index(vault)?, &args.id)?;
     let mut records = Vec::new();
+    // The id as the bytes give it: one that came encrypted is not in them for whoever checks the proof.
+    let mut conversation_id = None;
     for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
-        records.push(proven(&archive, record)?);
+        let (record, id) = proven(&archive, record)?;
+        records.push(record);
+        conversation_id = conversation_id.or(id);
     }
     let wanted: Vec<u64> = records.iter().map(|record| record.event).collect();
     let newest = wanted.iter().copied().max().unwrap_or(1);
@@ -63,7 +67,7 @@ pub(super) fn run(args: &Prove, vault: &Path, output: &Output) -> Result<Exit, F
         schema_version: 1,
         kind: Proof::KIND.to_owned(),
         account_id: archive.account_id().to_owned(),
-        conversation_id: id_of(&stored),
+        conversation_id,
         key: stored.key(),
         made_ms: now_ms(),
         program: concat!("chatvault ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -90,12 +94,8 @@ pub(super) fn run(args: &Prove, vault: &Path, output: &Output) -> Result<Exit, F
     Ok(Exit::Complete)
 }
 
-fn id_of(stored: &StoredConversation) -> Option<String> {
-    stored.revisions.iter().find_map(|revision| revision.content.conversation_id.clone())
-}
-
 /// Reads the record's file as a whole: nothing is proven that does not hold now.
-fn proven(archive: &Archive, record: &Record) -> Result<ProvenRecord, Failure> {
+fn proven(archive: &Archive, record: &Record) -> Result<(ProvenRecord, Option<String>), Failure> {
     let shown = printable(&record.file);
     let (file, event) = match (archive.file_by_path(&record.file)?, archive.event_of_file(&record.file)?) {
         (Some(file), Some(event)) if file.sha256.to_string() == record.sha256 => (file, event),
@@ -106,7 +106,7 @@ fn proven(archive: &Archive, record: &Record) -> Result<ProvenRecord, Failure> {
     }
     let raw = locate_record(BufReader::new(archive.open_file(&file)?), record.record)?
         .ok_or_else(|| not_proven(format!("{shown} has no record {}", record.record)))?;
-    Ok(ProvenRecord {
+    let proven = ProvenRecord {
         file: file.path,
         sha256: file.sha256,
         size_bytes: file.size_bytes,
@@ -115,7 +115,8 @@ fn proven(archive: &Archive, record: &Record) -> Result<ProvenRecord, Failure> {
         record_bytes: raw.json.len() as u64,
         record_sha256: Sha256Hex::of(&raw.json),
         event,
-    })
+    };
+    Ok((proven, raw.conversation_id))
 }
 
 fn not_proven(message: String) -> Failure {
@@ -147,7 +148,7 @@ pub(super) fn check(
             if output.for_machines() {
                 output.document(json!({ "kind": Proof::KIND, "ok": false, "reason": refusal.0 }), "check")?;
             } else {
-                println!("{}: {}", output.styled(Style::Bad, "REFUSED"), printable(&refusal.0));
+                outln!("{}: {}", output.styled(Style::Bad, "REFUSED"), printable(&refusal.0));
             }
             Ok(Exit::NotVerified)
         }
@@ -206,18 +207,18 @@ fn accepted(proof: &Proof, seen: &[bool], args: &Check, output: &Output) -> Resu
         output.document(document, "check")?;
         return Ok(Exit::Complete);
     }
-    println!("{}: conversation {}", output.styled(Style::Good, "accepted"), printable(&proof.key));
+    outln!("{}: conversation {}", output.styled(Style::Good, "accepted"), printable(&proof.key));
     for (record, seen) in proof.records.iter().zip(seen) {
         let place = format!("record {} of {}", record.record, record.file);
         let time = published(record.event);
         let bytes = if *seen { "; its bytes are these" } else { "; its bytes were not looked at (--file)" };
-        println!("  {}, archived {}{bytes}", printable(&place), time.as_str().unwrap_or("at no time"));
-        println!("  file SHA-256 {}", record.sha256);
+        outln!("  {}, archived {}{bytes}", printable(&place), time.as_str().unwrap_or("at no time"));
+        outln!("  file SHA-256 {}", record.sha256);
     }
-    println!("  head {} {}", proof.head.seq, proof.head.hash);
+    outln!("  head {} {}", proof.head.seq, proof.head.hash);
     match args.head {
-        Some(head) => println!("  passes through the head that was written down, {head}"),
-        None => println!("  compare this head with one that was written down elsewhere: `chatvault audit anchor`"),
+        Some(head) => outln!("  passes through the head that was written down, {head}"),
+        None => outln!("  compare this head with one that was written down elsewhere: `chatvault audit anchor`"),
     }
     Ok(Exit::Complete)
 }

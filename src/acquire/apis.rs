@@ -1,0 +1,148 @@
+//! Which query APIs a run follows, where each is, and what it is authorised with.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::archive::{Archive, ArchivedFile};
+
+use super::auth::OAuth1Keys;
+use super::domain::DomainCheck;
+use super::engine::{Engine, Stop};
+use super::error::{Problem, ProblemKind};
+use super::follow::Follow;
+use super::http::Http;
+use super::passes::Schedule;
+use super::report::StreamReport;
+use super::settings::{AcquireSettings, HistoryChoice, StreamMode};
+use super::token::Authorizer;
+
+/// Follows every history API of the settings, one after the other.
+pub(super) async fn follow_all(
+    engine: &Engine,
+    settings: &AcquireSettings,
+    domain: &DomainCheck,
+    archive: &Archive,
+    published: &mpsc::Sender<ArchivedFile>,
+) -> Vec<(String, StreamReport)> {
+    let mut reports = Vec::new();
+    if settings.histories.is_empty() {
+        return reports;
+    }
+    match super::engine::blocking(archive, Archive::seal_left_over).await {
+        Ok(sealed) => {
+            for file in sealed {
+                let _ = engine.unless_ended(published.send(file.file().clone())).await;
+            }
+        }
+        Err(error) => {
+            engine.stop(Stop::Archive(error));
+            return reports;
+        }
+    }
+    for choice in &settings.histories {
+        if engine.is_ending() {
+            break;
+        }
+        let report = follow_one(engine, settings, domain, archive, published, *choice).await;
+        reports.push((choice.api.stream().to_owned(), report));
+    }
+    reports
+}
+
+async fn follow_one(
+    engine: &Engine,
+    settings: &AcquireSettings,
+    domain: &DomainCheck,
+    archive: &Archive,
+    published: &mpsc::Sender<ArchivedFile>,
+    choice: HistoryChoice,
+) -> StreamReport {
+    let api = choice.api;
+    let prepared = base_of(api.service(), settings, domain)
+        .and_then(|base| Ok((base, settings.sessions.authorizer(settings, domain)?)));
+    let (base, authorizer) = match prepared {
+        Ok(prepared) => prepared,
+        Err(reason) => {
+            let mut report = StreamReport { skipped: choice.mode == StreamMode::Auto, ..StreamReport::default() };
+            if !report.skipped {
+                let (stream, name) = (api.stream().to_owned(), api.title().to_owned());
+                report.note(Problem { stream, name, kind: ProblemKind::NoService, reason, attempts: 0 });
+            }
+            return report;
+        }
+    };
+    let follow = Follow {
+        engine,
+        api,
+        base,
+        account_id: &settings.account_id,
+        authorizer: &authorizer,
+        archive,
+        schedule: Schedule { api, start: settings.start, now_ms: settings.clock.now_ms() },
+    };
+    let mut report = follow.run(published).await;
+    let is_refused = |problem: &Problem| {
+        matches!(problem.kind, ProblemKind::Forbidden | ProblemKind::Gone | ProblemKind::Unauthorized)
+    };
+    for problem in report.problems.iter_mut().filter(|problem| problem.kind == ProblemKind::Unauthorized) {
+        problem.reason = format!("{}; check {}", problem.reason, authorizer.variables().join(", "));
+    }
+    if choice.mode == StreamMode::Auto && report.listing_calls == 0 && report.problems.iter().any(is_refused) {
+        report = StreamReport { skipped: true, ..StreamReport::default() };
+    }
+    report
+}
+
+/// The configured base of a service, else the host that the Domain API names.
+fn base_of(service: &str, settings: &AcquireSettings, domain: &DomainCheck) -> Result<Url, String> {
+    if let Some(base) = settings.services.get(service) {
+        return Ok(base.clone());
+    }
+    match domain.host_of(service) {
+        Some(host) => Url::parse(&format!("https://{host}"))
+            .map_err(|error| format!("the Domain API names no usable host for {service}: {error}")),
+        None => Err(format!("the Domain API names no host for {service}; set [endpoints] {service}")),
+    }
+}
+
+/// The session of a run, or of all rounds of a watch: a token that was asked for once serves until it ends.
+#[derive(Clone, Default)]
+pub struct Sessions(Arc<Mutex<Option<Arc<Authorizer>>>>);
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sessions")
+    }
+}
+
+impl Sessions {
+    /// An API key first: it never expires. Then client credentials, then a login.
+    fn authorizer(&self, settings: &AcquireSettings, domain: &DomainCheck) -> Result<Arc<Authorizer>, String> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref() {
+            return Ok(Arc::clone(known));
+        }
+        let account = &settings.account_id;
+        let fresh = if settings.keys.missing().is_empty() {
+            Authorizer::keys()
+        } else if let Some(credentials) = &settings.client {
+            Authorizer::client(credentials.clone(), &base_of("sentinel", settings, domain)?, account)
+        } else if let Some(credentials) = &settings.login {
+            Authorizer::login(credentials.clone(), &base_of("agentVep", settings, domain)?, account)
+        } else {
+            return Err(format!("these are not set: {}", OAuth1Keys::VARIABLES.join(", ")));
+        };
+        Ok(Arc::clone(known.insert(Arc::new(fresh))))
+    }
+
+    /// Ends a login; a token without one ends by itself.
+    pub(super) async fn close(&self, http: &Http) {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(known) = known {
+            known.close(http).await;
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Follows a history API: asks for what is new or changed, archives each answer before it is believed, and moves the cursor
+//! only over what was answered whole.
+//!
+//! What is asked for in which order, the passes, is in `passes.rs`.
+//!
+//! A search is cut in halves until its count is small. The count must be the same before and after paging and equal the
+//! number of different ids, else the search is made again, and then cut. Nothing is taken from an answer but ids and flags.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::archive::{
+    AnswerSegment, ApiAnswer, Archive, ArchiveError, ArchivedFile, Listing, ListingOutcome, Published, Window,
+};
+
+use super::engine::{Engine, GivenUp, Stop, blocking, join};
+use super::error::{Fault, Problem, ProblemKind};
+use super::history::{Filter, HistoryApi, Page, STEP_MS, shown_id};
+use super::http::{LISTING_LIMIT_BYTES, printable};
+use super::listing::window_name;
+use super::passes::{Axis, Pass, Schedule, floor, halves, millis};
+use super::report::{AcquireEvent, StreamReport};
+use super::source::ApiRequest;
+use super::token::Authorizer;
+
+/// A search with more matches is cut in halves: far below the ten thousand that a search engine serves at most.
+const MOST_PER_SEARCH: u64 = 1000;
+/// How often a search whose count changed while it was paged is made again before it is cut.
+const TRIES: u32 = 3;
+
+/// What a stream of this kind is acquired with.
+pub(super) struct Follow<'r> {
+    pub(super) engine: &'r Engine,
+    pub(super) api: HistoryApi,
+    /// Scheme and host.
+    pub(super) base: Url,
+    pub(super) account_id: &'r str,
+    pub(super) authorizer: &'r Authorizer,
+    pub(super) archive: &'r Archive,
+    /// What is due, and when.
+    pub(super) schedule: Schedule,
+}
+
+/// What one search or pass came to.
+#[derive(Default)]
+struct Found {
+    ids: BTreeSet<String>,
+    /// Of these, the ones that want a call by id.
+    incomplete: BTreeSet<String>,
+}
+
+/// How one search ended.
+enum Searched {
+    Whole(Found),
+    /// Too many matches for one search.
+    TooMany,
+    /// The count did not hold still.
+    Changed {
+        counted: u64,
+        found: u64,
+    },
+}
+
+impl Follow<'_> {
+    /// Everything that is due, in order: what is new first, then what may have been completed.
+    pub(super) async fn run(&self, published: &mpsc::Sender<ArchivedFile>) -> StreamReport {
+        let mut report = StreamReport::default();
+        let segment = match self.archive.answers(self.api.stream()) {
+            Ok(segment) => Arc::new(Mutex::new(segment)),
+            Err(error) => {
+                self.engine.stop(Stop::Archive(error));
+                return report;
+            }
+        };
+        match self.passes().await {
+            Ok(passes) => {
+                for pass in passes {
+                    if self.engine.is_ending() || !self.follow(&pass, &segment, &mut report, published).await {
+                        break;
+                    }
+                }
+            }
+            Err(error) => self.engine.stop(Stop::Archive(error)),
+        }
+        let sealing = tokio::task::spawn_blocking(move || lock(&segment).seal());
+        self.take_sealed(join(sealing).await, &mut report, published).await;
+        report
+    }
+
+    /// One pass. False: the others would end alike.
+    async fn follow(
+        &self,
+        pass: &Pass,
+        segment: &Arc<Mutex<AnswerSegment>>,
+        report: &mut StreamReport,
+        published: &mpsc::Sender<ArchivedFile>,
+    ) -> bool {
+        for part in self.schedule.parts(pass) {
+            let outcome = self.part(pass, part, segment, report, published).await;
+            let recorded = self.record(pass, part, &outcome).await;
+            if let Err(error) = recorded {
+                self.engine.stop(Stop::Archive(error));
+                return false;
+            }
+            match outcome {
+                Ok(found) => report.listed += found.ids.len() as u64,
+                Err(given_up) => {
+                    let Some(problem) = given_up.problem(self.api.stream(), &window_name(part)) else { return false };
+                    self.engine.tell(AcquireEvent::Failed(problem.clone()));
+                    report.note(problem);
+                    // The cursor stays before the hole, so nothing behind it can be recorded in this pass.
+                    return !is_about_us(report);
+                }
+            }
+        }
+        true
+    }
+
+    async fn part(
+        &self,
+        pass: &Pass,
+        part: Window,
+        segment: &Arc<Mutex<AnswerSegment>>,
+        report: &mut StreamReport,
+        published: &mpsc::Sender<ArchivedFile>,
+    ) -> Result<Found, GivenUp> {
+        let (filter, starts) = match pass.axis {
+            Axis::Start => (Filter::All, part),
+            Axis::Update => (Filter::UpdatedSince(part.start_ms), self.schedule.startable(part.end_ms)),
+            Axis::UpdateOfOld => (Filter::UpdatedSince(part.start_ms), self.schedule.long_open(part.end_ms)),
+            Axis::End => (Filter::Ended(part), self.schedule.startable(part.end_ms)),
+        };
+        let longest_ms = millis(self.api.longest());
+        let mut ahead: Vec<Window> = Vec::new();
+        let mut start_ms = starts.start_ms;
+        while start_ms < starts.end_ms {
+            let end_ms = starts.end_ms.min(start_ms + longest_ms);
+            ahead.push(Window { start_ms, end_ms });
+            start_ms = end_ms;
+        }
+        ahead.reverse();
+        let mut whole = Found::default();
+        let mut tries = 0;
+        while let Some(window) = ahead.pop() {
+            let halves = halves(window);
+            let searched = self.search(window, filter, halves.is_some(), segment, report, published).await?;
+            match (searched, halves) {
+                (Searched::Whole(found), _) => {
+                    tries = 0;
+                    whole.ids.extend(found.ids);
+                    whole.incomplete.extend(found.incomplete);
+                }
+                (Searched::TooMany, Some((earlier, later))) => ahead.extend([later, earlier]),
+                (Searched::Changed { .. }, _) if tries + 1 < TRIES => {
+                    tries += 1;
+                    ahead.push(window);
+                }
+                (Searched::Changed { .. }, Some((earlier, later))) => {
+                    tries = 0;
+                    ahead.extend([later, earlier]);
+                }
+                (Searched::Changed { counted, found }, None) => {
+                    let reason = format!("{counted} conversations were announced and {found} came, {TRIES} times");
+                    return Err(GivenUp::Failed { kind: ProblemKind::Unsteady, reason, attempts: TRIES });
+                }
+                (Searched::TooMany, None) => {
+                    let reason = "more conversations began within ten minutes than the API hands out".to_owned();
+                    return Err(GivenUp::Failed { kind: ProblemKind::TooLarge, reason, attempts: 1 });
+                }
+            }
+        }
+        self.complete(&whole.incomplete, segment, report, published).await?;
+        Ok(whole)
+    }
+
+    /// All pages of one search.
+    async fn search(
+        &self,
+        starts: Window,
+        filter: Filter,
+        may_be_cut: bool,
+        segment: &Arc<Mutex<AnswerSegment>>,
+        report: &mut StreamReport,
+        published: &mpsc::Sender<ArchivedFile>,
+    ) -> Result<Searched, GivenUp> {
+        let name = window_name(starts);
+        let mut found = Found::default();
+        let (mut offset, mut first_count) = (0, None);
+        loop {
+            let request = self.api.search(&self.base, self.account_id, starts, filter, offset);
+            let page = self.ask(&name, self.api.search_call(), &request, segment, report, published).await?;
+            let counted = *first_count.get_or_insert(page.count);
+            if counted > MOST_PER_SEARCH && may_be_cut {
+                return Ok(Searched::TooMany);
+            }
+            offset += page.records.len() as u64;
+            let is_last = page.records.is_empty() || offset >= page.count;
+            for head in page.records {
+                if head.wants_id_call {
+                    found.incomplete.insert(head.id.clone());
+                }
+                found.ids.insert(head.id);
+            }
+            if is_last {
+                let came = found.ids.len() as u64;
+                let holds = page.count == counted && came == counted;
+                return Ok(if holds { Searched::Whole(found) } else { Searched::Changed { counted, found: came } });
+            }
+        }
+    }
+
+    /// Asks by id for what a search cuts short.
+    async fn complete(
+        &self,
+        ids: &BTreeSet<String>,
+        segment: &Arc<Mutex<AnswerSegment>>,
+        report: &mut StreamReport,
+        published: &mpsc::Sender<ArchivedFile>,
+    ) -> Result<(), GivenUp> {
+        let ids: Vec<String> = ids.iter().cloned().collect();
+        for chunk in ids.chunks(self.api.ids_per_call()) {
+            let request = self.api.by_ids(&self.base, self.account_id, chunk, self.schedule.now_ms);
+            let name = format!("{} and {} more by id", shown_id(&chunk[0]), chunk.len() - 1);
+            self.ask(&name, self.api.by_id_call(), &request, segment, report, published).await?;
+        }
+        Ok(())
+    }
+
+    /// One call with its retries: archived as received, then read.
+    async fn ask(
+        &self,
+        name: &str,
+        call: &'static str,
+        request: &ApiRequest,
+        segment: &Arc<Mutex<AnswerSegment>>,
+        report: &mut StreamReport,
+        published: &mpsc::Sender<ArchivedFile>,
+    ) -> Result<Page, GivenUp> {
+        let sealed = Mutex::new(Vec::new());
+        let page = self
+            .engine
+            .with_retries(name, &self.engine.policy, || async {
+                let reply = self.engine.unless_ended(self.engine.call(self.authorizer, request)).await??;
+                let retry_after = reply.retry_after();
+                let (url, clock_offset_ms) = (printable(&reply.url), reply.clock_offset_ms);
+                let kept = ["date", "content-type"].into_iter();
+                let response: BTreeMap<String, String> =
+                    kept.filter_map(|name| Some((name.to_owned(), reply.header(name)?))).collect();
+                let answer = self.engine.unless_ended(reply.into_answer(LISTING_LIMIT_BYTES)).await??;
+                let read = self.api.read(&answer);
+                // An answer without records is the ledger's to note; errors are told and not kept.
+                let holds_records = match &read {
+                    Ok(page) => !page.records.is_empty(),
+                    Err(problem) => problem.kind == ProblemKind::PartialResult,
+                };
+                if holds_records {
+                    let (segment, stream, received_ms) =
+                        (Arc::clone(segment), self.api.stream(), self.archive.now_ms());
+                    let request_body = request.json.as_deref().and_then(|json| serde_json::from_str(json).ok());
+                    let body = answer.body;
+                    let appended = join(tokio::task::spawn_blocking(move || {
+                        lock(&segment).append(&ApiAnswer {
+                            stream,
+                            call,
+                            method: "POST",
+                            url: &url,
+                            request_body: &request_body.unwrap_or_default(),
+                            status: answer.status,
+                            response: &response,
+                            received_ms,
+                            clock_offset_ms,
+                            body: &body,
+                        })
+                    }))
+                    .await;
+                    lock(&sealed).extend(appended.map_err(Fault::Archive)?);
+                }
+                read.map_err(|problem| Fault::Answer { kind: problem.kind, reason: problem.reason, retry_after })
+            })
+            .await;
+        for file in sealed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.take_sealed(Ok(Some(file)), report, published).await;
+        }
+        report.listing_calls += u64::from(page.is_ok());
+        page
+    }
+
+    async fn take_sealed(
+        &self,
+        sealed: Result<Option<Published>, ArchiveError>,
+        report: &mut StreamReport,
+        published: &mpsc::Sender<ArchivedFile>,
+    ) {
+        match sealed {
+            Ok(Some(Published::New(row) | Published::NewVersion(row))) => {
+                report.downloaded += 1;
+                report.bytes += row.size_bytes;
+                let _ = self.engine.unless_ended(published.send(row)).await;
+            }
+            Ok(_) => {}
+            Err(error) => self.engine.stop(Stop::Archive(error)),
+        }
+    }
+
+    async fn record(&self, pass: &Pass, part: Window, outcome: &Result<Found, GivenUp>) -> Result<(), ArchiveError> {
+        let stream = pass.stream.clone();
+        match outcome {
+            Ok(found) => {
+                let ids = found.ids.clone();
+                blocking(self.archive, move |archive| archive.record_followed(&stream, part, &ids)).await
+            }
+            Err(GivenUp::Failed { reason, .. }) => {
+                let failed = ListingOutcome::Failed { reason: reason.clone() };
+                blocking(self.archive, move |archive| archive.record_listing(&stream, part, &failed)).await
+            }
+            Err(GivenUp::Ended) => Ok(()),
+        }
+    }
+
+    /// What is due now.
+    async fn passes(&self) -> Result<Vec<Pass>, ArchiveError> {
+        let names = self.schedule.streams();
+        let listings = blocking(self.archive, move |archive| {
+            names.into_iter().map(|name| Ok((name.clone(), archive.listings_in(&name)?))).collect()
+        });
+        let listings: BTreeMap<String, Vec<Listing>> = listings.await?;
+        if listings[self.api.stream()].is_empty() {
+            // The first run ever: from now on changes are followed, and what is older is the backfill's. Said before the
+            // first question, so that no change falls between the two, however often the backfill is interrupted.
+            let begun = Window { start_ms: floor(self.schedule.now_ms) - STEP_MS, end_ms: floor(self.schedule.now_ms) };
+            let stream = self.api.stream();
+            blocking(self.archive, move |archive| archive.record_followed(stream, begun, &BTreeSet::new())).await?;
+            return Ok(self.schedule.due(floor(self.schedule.now_ms), &listings));
+        }
+        Ok(self.schedule.due(listings[self.api.stream()][0].asked.end_ms, &listings))
+    }
+}
+
+fn is_about_us(report: &StreamReport) -> bool {
+    let last: Option<&Problem> = report.problems.last();
+    use ProblemKind::{Forbidden, Gone, Redirect, RefusedHost, Rejected, Unauthorized};
+    last.is_some_and(|problem| {
+        matches!(problem.kind, Forbidden | Gone | Redirect | RefusedHost | Rejected | Unauthorized)
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,236 @@
+//! When a history API is to be asked for what: passes and their cursors, as pure arithmetic over the ledger's listings.
+//!
+//! A **pass** is one way of looking at the API that has a cursor of its own, kept in the ledger as the listings of a stream of
+//! its name. The first passes bring what there is (`backfill`, by start time) and what changes (by update time, or by start
+//! time for chats). The others look once more at conversations that ended some time ago: surveys, scores, summaries and SDEs
+//! come late, and not all of them are known to move the update time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::archive::{Archive, ArchiveError, Listing, ListingKind, Window};
+
+use super::history::{HistoryApi, STEP_MS};
+
+/// Updates are asked for from this long before the last time: they take up to a minute to show, and times are rounded.
+const OVERLAP_MS: i64 = 20 * 60_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// What the passes of a run depend on, beside the ledger.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Schedule {
+    pub(super) api: HistoryApi,
+    /// How far back the first run asks.
+    pub(super) start: Duration,
+    pub(super) now_ms: i64,
+}
+
+/// One way of looking, with its cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pass {
+    /// Under which its listings stand in the ledger.
+    pub(super) stream: String,
+    /// The times that it covers in this run: of the starts, updates or ends of conversations.
+    pub(super) window: Window,
+    pub(super) axis: Axis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Axis {
+    Start,
+    Update,
+    UpdateOfOld,
+    End,
+}
+
+impl Schedule {
+    /// The parts of a pass that have a record of their own. A long range of start times is one part a week, so that a
+    /// backfill which is interrupted goes on where it was; a range of updates is known only when all of it was asked for.
+    pub(super) fn parts(self, pass: &Pass) -> Vec<Window> {
+        if matches!(pass.axis, Axis::Update | Axis::UpdateOfOld) {
+            return vec![pass.window];
+        }
+        let mut parts = Vec::new();
+        let mut start_ms = pass.window.start_ms;
+        while start_ms < pass.window.end_ms {
+            let end_ms = ((start_ms.div_euclid(DAY_MS) + 7) * DAY_MS).min(pass.window.end_ms);
+            parts.push(Window { start_ms, end_ms });
+            start_ms = end_ms;
+        }
+        parts
+    }
+
+    /// The start times of conversations that may change or end: the last three months, which one search can span.
+    pub(super) fn startable(self, end_ms: i64) -> Window {
+        let start_ms = floor(self.now_ms.saturating_sub(millis(self.api.longest())));
+        Window { start_ms: start_ms.min(end_ms - STEP_MS), end_ms }
+    }
+
+    /// The start times before those, as far back as this archive began to ask: conversations that stay open for long.
+    pub(super) fn long_open(self, end_ms: i64) -> Window {
+        let start_ms = floor(self.now_ms.saturating_sub(millis(self.start.min(self.api.reach()))));
+        Window { start_ms, end_ms: self.startable(end_ms).start_ms }
+    }
+
+    /// `begun_ms` is when following began.
+    pub(super) fn due(self, begun_ms: i64, listings: &BTreeMap<String, Vec<Listing>>) -> Vec<Pass> {
+        let now_ms = ceiling(self.now_ms);
+        let is_messaging = self.api == HistoryApi::Messaging;
+        let back_ms = millis(self.start.min(self.api.reach()));
+        let oldest = floor(begun_ms.saturating_sub(back_ms));
+        let mut passes = Vec::new();
+
+        // Chats have no update time: their backfill goes on for ever, and is what brings the new ones.
+        let (until, again) = if is_messaging { (begun_ms, 0) } else { (now_ms, LONG_CHAT_MS) };
+        let since = cursor(&listings[&self.backfill()]).map_or(oldest, |cursor| cursor - again);
+        if since < until {
+            let window = Window { start_ms: since, end_ms: until };
+            passes.push(Pass { stream: self.backfill(), window, axis: Axis::Start });
+        }
+        // In the very first run the backfill has just brought everything.
+        if is_messaging && begun_ms < floor(self.now_ms) {
+            let since = cursor(&listings[self.api.stream()]).unwrap_or(begun_ms) - OVERLAP_MS;
+            let window = Window { start_ms: floor(since), end_ms: now_ms };
+            passes.push(Pass { stream: self.api.stream().to_owned(), window, axis: Axis::Update });
+        }
+        for (name, lag_ms, least_ms) in LOOKS {
+            let stream = self.named(name);
+            let since = cursor(&listings[&stream]).unwrap_or_else(|| floor(begun_ms - lag_ms));
+            let window = Window { start_ms: since, end_ms: floor(self.now_ms - lag_ms) };
+            let axis = if is_messaging { Axis::End } else { Axis::Start };
+            if window.end_ms - window.start_ms >= least_ms {
+                passes.push(Pass { stream, window, axis });
+            }
+        }
+        let since = cursor(&listings[&self.named(LONG_OPEN)]).unwrap_or(begun_ms) - OVERLAP_MS;
+        if is_messaging && now_ms - since > DAY_MS && self.long_open(now_ms).start_ms < self.long_open(now_ms).end_ms {
+            let window = Window { start_ms: floor(since), end_ms: now_ms };
+            passes.push(Pass { stream: self.named(LONG_OPEN), window, axis: Axis::UpdateOfOld });
+        }
+        passes
+    }
+
+    /// All streams of the ledger that passes are kept under.
+    pub(super) fn streams(self) -> Vec<String> {
+        let looks = LOOKS.iter().map(|(name, ..)| self.named(name));
+        [self.api.stream().to_owned(), self.backfill(), self.named(LONG_OPEN)].into_iter().chain(looks).collect()
+    }
+
+    pub(super) fn backfill(self) -> String {
+        self.named(BACKFILL)
+    }
+
+    fn named(self, pass: &str) -> String {
+        format!("{}/{pass}", self.api.stream())
+    }
+}
+
+/// The later looks: name, how long after, and how much must be due for a call to be worth it. Enrichment and SDEs are there
+/// within two hours, surveys within a day; masking and late corrections come any time, two weeks catch most.
+const LOOKS: [(&str, i64, i64); 3] =
+    [("after-3h", 3 * HOUR_MS, HOUR_MS), ("after-27h", 27 * HOUR_MS, 6 * HOUR_MS), ("after-15d", 15 * DAY_MS, DAY_MS)];
+
+/// What there was before following began.
+const BACKFILL: &str = "backfill";
+/// The daily look at conversations that began more than three months ago.
+const LONG_OPEN: &str = "long-open";
+/// Chats are listed when they have ended; most take less than this.
+const LONG_CHAT_MS: i64 = 2 * HOUR_MS;
+
+/// Up to where the listings of a pass reach without a hole.
+fn cursor(listings: &[Listing]) -> Option<i64> {
+    let mut answered: Vec<Window> = listings
+        .iter()
+        .filter(|listing| !matches!(listing.outcome, ListingKind::Failed(_)))
+        .map(|listing| listing.asked)
+        .collect();
+    answered.sort();
+    let mut reached = answered.first()?.end_ms;
+    for window in answered {
+        if window.start_ms <= reached {
+            reached = reached.max(window.end_ms);
+        }
+    }
+    Some(reached)
+}
+
+/// Up to when a history API has been followed without a hole, epoch milliseconds: everything that it told of changes until
+/// then is archived. `None` before the first run.
+///
+/// # Errors
+/// Ledger errors.
+pub fn followed_until(archive: &Archive, api: HistoryApi) -> Result<Option<i64>, ArchiveError> {
+    let main = match api {
+        HistoryApi::Messaging => api.stream().to_owned(),
+        HistoryApi::Engagement => format!("{}/{BACKFILL}", api.stream()),
+    };
+    Ok(cursor(&archive.listings_in(&main)?))
+}
+
+/// Two parts that meet on a step of ten minutes; `None` for what is one step or less.
+pub(super) fn halves(window: Window) -> Option<(Window, Window)> {
+    let middle = floor(window.start_ms + (window.end_ms - window.start_ms) / 2);
+    let middle = if middle <= window.start_ms { ceiling(window.start_ms + 1) } else { middle };
+    (middle < window.end_ms).then_some((Window { end_ms: middle, ..window }, Window { start_ms: middle, ..window }))
+}
+
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn floor(ms: i64) -> i64 {
+    ms.div_euclid(STEP_MS) * STEP_MS
+}
+
+fn ceiling(ms: i64) -> i64 {
+    floor(ms + STEP_MS - 1)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn listing(start_ms: i64, end_ms: i64, outcome: ListingKind) -> Listing {
+        let asked = Window { start_ms, end_ms };
+        Listing { id: 1, asked, listed_ms: 0, outcome, names: 0, refused: 0, names_sha256: None }
+    }
+
+    #[test]
+    fn a_cursor_stops_before_a_hole() {
+        let failed = || ListingKind::Failed("no".to_owned());
+        assert_eq!(cursor(&[]), None);
+        assert_eq!(cursor(&[listing(0, 10, failed())]), None);
+        let listings = [
+            listing(0, 10, ListingKind::Empty),
+            listing(20, 30, ListingKind::Files),
+            listing(10, 20, failed()),
+            listing(5, 12, ListingKind::Files),
+        ];
+        assert_eq!(cursor(&listings), Some(12));
+    }
+
+    #[test]
+    fn halves_meet_on_ten_minutes() {
+        let window = |start_ms, end_ms| Window { start_ms, end_ms };
+        assert_eq!(halves(window(0, STEP_MS)), None);
+        assert_eq!(halves(window(0, 2 * STEP_MS)), Some((window(0, STEP_MS), window(STEP_MS, 2 * STEP_MS))));
+        assert_eq!(halves(window(5, STEP_MS + 5)), Some((window(5, STEP_MS), window(STEP_MS, STEP_MS + 5))));
+        let mut ahead = vec![window(7, 7 + 89 * DAY_MS)];
+        let (mut smallest, mut covered) = (0, 0);
+        while let Some(next) = ahead.pop() {
+            match halves(next) {
+                Some((a, b)) => {
+                    assert_eq!((a.start_ms, a.end_ms, b.end_ms), (next.start_ms, b.start_ms, next.end_ms));
+                    ahead.extend([b, a]);
+                }
+                None => {
+                    smallest += 1;
+                    covered += next.end_ms - next.start_ms;
+                }
+            }
+        }
+        assert_eq!((covered, smallest), (89 * DAY_MS, 89 * 144 + 1));
+    }
+}

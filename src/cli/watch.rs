@@ -1,0 +1,244 @@
+//! `watch`: sync for ever, each stream at its own pace; and how fresh each stream is.
+
+use super::args::Watch;
+use super::exit::{Exit, Failure};
+use super::output::{Output, bytes, counted, printable};
+use super::progress::Progress;
+use super::{open, open_for_writing, runtime, settings, sync};
+use chatvault::acquire::{Cancel, HistoryApi};
+use chatvault::archive::{Archive, Clock, ListingKind};
+use chatvault::pipeline::{self, Paces, Round};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What the rounds of this process came to, for the metrics.
+#[derive(Default)]
+struct Totals {
+    rounds: u64,
+    failed_rounds: u64,
+    files: u64,
+    bytes: u64,
+    requests: u64,
+}
+
+pub(crate) fn run(args: &Watch, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    let settings = settings::Settings::of_vault(vault)?;
+    if args.status {
+        return status(&settings, &open(vault)?, output);
+    }
+    let archive = open_for_writing(vault)?;
+    sync::check_same_account(&settings.account_id, &archive)?;
+    let acquire = settings.acquire()?;
+    let mut paces = Paces::default();
+    if let Some(every) = &args.every {
+        let every = settings::duration(every)?;
+        paces = Paces { messaging: every, engagement: every, data_access: every, ..paces };
+    }
+    let runtime = runtime()?;
+    let (handle, cancel) = Cancel::pair();
+    let terminated = Arc::new(AtomicBool::new(false));
+    let ending = runtime.spawn({
+        let terminated = Arc::clone(&terminated);
+        async move {
+            sync::interrupted(&terminated).await;
+            handle.cancel();
+            sync::interrupted(&terminated).await;
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    });
+    let progress = Progress::new(output, "watch");
+    let watcher = |step| progress.step(step);
+    let mut totals = Totals::default();
+    let mut complaint = None;
+    let mut each = |round: &Round| {
+        totals.add(round);
+        say(round, output);
+        if let Some(path) = &args.metrics {
+            let written = metrics(&settings, &archive, &totals).and_then(|text| write_whole(path, &text));
+            if let Err(error) = written {
+                complaint.get_or_insert_with(|| {
+                    output.note(&format!("{}: the metrics cannot be written: {error}", path.display()));
+                });
+            }
+        }
+    };
+    let options = super::keys::Keys::of_environment().options();
+    let sink = progress.sink();
+    let outcome = pipeline::watch(&runtime, &acquire, &archive, options, &paces, &sink, &watcher, &cancel, &mut each);
+    progress.done();
+    ending.abort();
+    outcome?;
+    // A supervisor that asks for the end gets a clean one; Ctrl-C is an interruption like anywhere else.
+    Ok(if terminated.load(Ordering::Relaxed) { Exit::Complete } else { Exit::Interrupted })
+}
+
+impl Totals {
+    fn add(&mut self, round: &Round) {
+        self.rounds += 1;
+        self.failed_rounds += u64::from(round.failures > 0);
+        if let Ok(report) = &round.outcome {
+            self.requests += report.acquired.requests;
+            for stream in report.acquired.streams.values() {
+                self.files += stream.downloaded;
+                self.bytes += stream.bytes;
+            }
+        }
+    }
+}
+
+/// One line for a round that brought something or failed; a quiet account stays quiet.
+fn say(round: &Round, output: &Output) {
+    if output.for_machines() {
+        let line = match &round.outcome {
+            Ok(report) => {
+                let mut value = sync::to_json(report, round.elapsed.as_secs_f64());
+                value["failures"] = json!(round.failures);
+                value
+            }
+            Err(error) => json!({ "error": error.to_string(), "failures": round.failures, "streams": round.streams }),
+        };
+        // A reader that is gone ends the process when the line is written.
+        let _ = output.document(line, "round");
+        return;
+    }
+    match &round.outcome {
+        Err(error) => output.note(&format!("{}: {error}; trying again", round.streams.join(", "))),
+        Ok(report) => {
+            for (name, stream) in &report.acquired.streams {
+                if stream.downloaded > 0 {
+                    let conversations = report.indexed.streams.get(name).map_or(0, |counts| counts.conversations);
+                    outln!(
+                        "{name}: {} ({}), {}, {:.1} s",
+                        counted(stream.downloaded, "file"),
+                        bytes(stream.bytes),
+                        counted(conversations, "record"),
+                        round.elapsed.as_secs_f64()
+                    );
+                }
+                for problem in &stream.problems {
+                    output.note(&format!("{name}: {}: {}", printable(&problem.name), printable(&problem.reason)));
+                }
+            }
+            if let Some(stopped) = &report.acquired.stopped {
+                output.note(&format!("{stopped}; trying again"));
+            }
+            if let Some(failure) = &report.index_failure {
+                output.note(&format!("archived, but not indexed: {failure}"));
+            }
+        }
+    }
+}
+
+/// How fresh one stream is, as the ledger tells.
+struct Freshness {
+    stream: String,
+    answered_ms: Option<i64>,
+    failed_ms: Option<i64>,
+    stored_ms: Option<i64>,
+}
+
+fn freshness(settings: &settings::Settings, archive: &Archive) -> Result<Vec<Freshness>, Failure> {
+    let mut found = Vec::new();
+    for (stream, _) in settings.wanted_streams() {
+        // The main pass of a history API, and what brings its new ones, stand under two names.
+        let names = match HistoryApi::of_stream(stream) {
+            Some(api) => vec![stream.to_owned(), format!("{}/backfill", api.stream())],
+            None => vec![stream.to_owned()],
+        };
+        let mut fresh = Freshness { stream: stream.to_owned(), answered_ms: None, failed_ms: None, stored_ms: None };
+        for name in names {
+            for listing in archive.listings_in(&name)? {
+                let slot = match listing.outcome {
+                    ListingKind::Failed(_) => &mut fresh.failed_ms,
+                    _ => &mut fresh.answered_ms,
+                };
+                *slot = (*slot).max(Some(listing.listed_ms));
+            }
+        }
+        fresh.stored_ms = archive.names_in(stream)?.values().map(|file| file.stored_at_ms).max();
+        found.push(fresh);
+    }
+    Ok(found)
+}
+
+fn status(settings: &settings::Settings, archive: &Archive, output: &Output) -> Result<Exit, Failure> {
+    let now_ms = Clock::System.now_ms();
+    let found = freshness(settings, archive)?;
+    let age = |ms: Option<i64>| ms.map(|ms| (now_ms - ms).max(0) / 1000);
+    if output.for_machines() {
+        let streams: Vec<Value> = found
+            .iter()
+            .map(|fresh| {
+                json!({
+                    "stream": fresh.stream, "answered_s": age(fresh.answered_ms), "failed_s": age(fresh.failed_ms),
+                    "new_data_s": age(fresh.stored_ms),
+                })
+            })
+            .collect();
+        output.document(json!({ "streams": streams }), "status")?;
+        return Ok(Exit::Complete);
+    }
+    for fresh in found {
+        let ago = |ms| age(ms).map_or("never".to_owned(), |seconds| format!("{} ago", span(seconds)));
+        let failing = fresh.failed_ms > fresh.answered_ms;
+        let mark = if failing { "  FAILING since its last answer" } else { "" };
+        outln!(
+            "{:28} answered {:>12}, new data {:>12}{mark}",
+            fresh.stream,
+            ago(fresh.answered_ms),
+            ago(fresh.stored_ms)
+        );
+    }
+    Ok(Exit::Complete)
+}
+
+fn span(seconds: i64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Prometheus text format.
+fn metrics(settings: &settings::Settings, archive: &Archive, totals: &Totals) -> std::io::Result<String> {
+    use std::fmt::Write as _;
+    let found = freshness(settings, archive).map_err(|failure| std::io::Error::other(failure.message))?;
+    let mut text = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, values: &[(String, f64)]| {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "# HELP chatvault_{name} {help}\n# TYPE chatvault_{name} {kind}");
+        for (labels, value) in values {
+            let _ = writeln!(text, "chatvault_{name}{labels} {value}");
+        }
+    };
+    let by_stream = |pick: &dyn Fn(&Freshness) -> Option<i64>| -> Vec<(String, f64)> {
+        let values = found.iter().filter_map(|fresh| Some((format!("{{stream=\"{}\"}}", fresh.stream), pick(fresh)?)));
+        values.map(|(labels, ms)| (labels, ms as f64 / 1000.0)).collect()
+    };
+    let help = "When LivePerson last answered about this stream, epoch seconds.";
+    family("stream_answered_timestamp_seconds", "gauge", help, &by_stream(&|fresh| fresh.answered_ms));
+    let help = "When a file of this stream was last archived, epoch seconds.";
+    family("stream_stored_timestamp_seconds", "gauge", help, &by_stream(&|fresh| fresh.stored_ms));
+    let plain = |value: u64| vec![(String::new(), value as f64)];
+    family("rounds_total", "counter", "Rounds of this process.", &plain(totals.rounds));
+    family("rounds_failed_total", "counter", "Rounds that found LivePerson unable.", &plain(totals.failed_rounds));
+    family("files_total", "counter", "Files archived by this process.", &plain(totals.files));
+    family("bytes_total", "counter", "Their bytes.", &plain(totals.bytes));
+    family("requests_total", "counter", "Requests sent by this process.", &plain(totals.requests));
+    Ok(text)
+}
+
+/// A scraper never sees half a file.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    #[cfg(unix)]
+    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
