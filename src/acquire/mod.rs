@@ -385,4 +385,7 @@ fn count(length: usize) -> u64 {
 mod coverage_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod follow_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -63,7 +63,8 @@ impl Schedule {
 
     /// The start times of conversations that may change or end: the last three months, which one search can span.
     pub(super) fn startable(self, end_ms: i64) -> Window {
-        let start_ms = floor(self.now_ms.saturating_sub(millis(self.api.longest())));
+        // A day less than one search can span, because the end is rounded up.
+        let start_ms = floor(self.now_ms.saturating_sub(millis(self.api.longest()) - DAY_MS));
         Window { start_ms: start_ms.min(end_ms - STEP_MS), end_ms }
     }
 
