@@ -15,7 +15,12 @@ type Result<T> = std::result::Result<T, Broken>;
 pub(super) struct Envelope {
     pub(super) account_id: Option<String>,
     pub(super) data_type: Option<String>,
+    pub(super) start_ms: Option<i64>,
     pub(super) end_ms: Option<i64>,
+    /// Where it came from; Data Access unless an answer says otherwise.
+    pub(super) source: Option<&'static str>,
+    /// When the source answered; Data Access files have the start of their window instead.
+    pub(super) age_ms: Option<i64>,
 }
 
 /// Visitor ids that precede the engagements of one body.
@@ -28,25 +33,46 @@ pub(super) struct Header {
 
 /// What one top-level value held.
 #[derive(Debug, Default)]
-pub(super) struct Contents {
+pub(super) struct Contents<'j> {
     pub(super) envelope: Envelope,
     /// Conversations with the place of each in the value.
     pub(super) conversations: Vec<(Range<usize>, Conversation)>,
-    /// Bodies of other kinds (survey, web session, agent activity).
+    /// Bodies that hold no engagements, until `supplements.rs` has looked at them.
+    pub(super) others: Vec<OtherBody<'j>>,
+    /// Bodies of kinds that are not searched (agent activity).
     pub(super) other_bodies: u64,
 }
 
+/// A body that holds no engagements.
+#[derive(Debug)]
+pub(super) struct OtherBody<'j> {
+    pub(super) header: Header,
+    pub(super) payloads: Vec<Payload<'j>>,
+    /// Where it stands in the value.
+    pub(super) place: Range<usize>,
+}
+
+/// A field of such a body beside its header.
+#[derive(Debug)]
+pub(super) struct Payload<'j> {
+    pub(super) name: String,
+    pub(super) json: &'j [u8],
+    /// Offset of `json` in the value.
+    pub(super) at: usize,
+}
+
 /// Reads a whole top-level value.
-pub(super) fn read_value(pull: &mut Pull<'_>) -> Result<Contents> {
+pub(super) fn read_value<'j>(pull: &mut Pull<'j>) -> Result<Contents<'j>> {
     let mut contents = Contents::default();
     pull.record(&str::to_owned, &mut |pull, key: String| match key.as_str() {
         "dataType" => set(pull.text(), &mut contents.envelope.data_type),
         "metaData" => read_meta_data(pull, &mut contents.envelope),
         "recordCollection" => {
-            pull.array(&mut |pull| read_element(pull, &mut contents.conversations, &mut contents.other_bodies))
+            pull.array(&mut |pull| read_element(pull, &mut contents.conversations, &mut contents.others))
         }
         _ => pull.skip(),
     })?;
+    super::supplements::add(&mut contents)?;
     for (_, conversation) in &mut contents.conversations {
         conversation.account_id = contents.envelope.account_id.clone().unwrap_or_default();
     }
@@ -61,16 +87,19 @@ fn set<T>(value: Result<Option<T>>, into: &mut Option<T>) -> Result<()> {
 pub(super) fn read_meta_data(pull: &mut Pull<'_>, envelope: &mut Envelope) -> Result<()> {
     enum Key {
         Account,
+        Start,
         End,
         Other,
     }
     let name = |key: &str| match key {
         "accountId" => Key::Account,
+        "startTime" => Key::Start,
         "endTime" => Key::End,
         _ => Key::Other,
     };
     pull.record(&name, &mut |pull, key| match key {
         Key::Account => set(pull.text(), &mut envelope.account_id),
+        Key::Start => set(pull.integer(), &mut envelope.start_ms),
         Key::End => set(pull.integer(), &mut envelope.end_ms),
         Key::Other => pull.skip(),
     })
@@ -78,31 +107,37 @@ pub(super) fn read_meta_data(pull: &mut Pull<'_>, envelope: &mut Envelope) -> Re
 }
 
 /// An element of `recordCollection`: `{ "body": { "<branch>": { header, engagements } } }`.
-fn read_element(
-    pull: &mut Pull<'_>,
+fn read_element<'j>(
+    pull: &mut Pull<'j>,
     found: &mut Vec<(Range<usize>, Conversation)>,
-    other_bodies: &mut u64,
+    others: &mut Vec<OtherBody<'j>>,
 ) -> Result<()> {
     pull.record(&|key: &str| key == "body", &mut |pull, is_body| {
-        if is_body { read_body(pull, found, other_bodies) } else { pull.skip() }
+        if is_body { read_body(pull, found, others) } else { pull.skip() }
     })
     .map(drop)
 }
 
-fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Conversation)>, other_bodies: &mut u64) -> Result<()> {
+fn read_body<'j>(
+    pull: &mut Pull<'j>,
+    found: &mut Vec<(Range<usize>, Conversation)>,
+    others: &mut Vec<OtherBody<'j>>,
+) -> Result<()> {
     enum Key {
         Header,
         Engagements,
-        Other,
+        Other(String),
     }
     let name = |key: &str| match key {
         "header" => Key::Header,
         "engagements" => Key::Engagements,
-        _ => Key::Other,
+        other => Key::Other(other.to_owned()),
     };
     let first = found.len();
+    let start = pull.at();
     let mut header = Header::default();
     let mut has_engagements = false;
+    let mut payloads = Vec::new();
     pull.record(&name, &mut |pull, key| match key {
         Key::Header => {
             header = read_header(pull)?;
@@ -118,10 +153,15 @@ fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Conversation)>,
                 Ok(())
             })
         }
-        Key::Other => pull.skip(),
+        Key::Other(name) => {
+            let json = pull.raw()?;
+            payloads.push(Payload { name, json, at: pull.at() - json.len() });
+            Ok(())
+        }
     })?;
     if !has_engagements {
-        *other_bodies += 1;
+        others.push(OtherBody { header, payloads, place: start..pull.at() });
+        return Ok(());
     }
     for (_, conversation) in &mut found[first..] {
         header.put_into(conversation);

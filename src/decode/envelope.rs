@@ -10,7 +10,7 @@ use super::data_access::{self, Contents, Envelope, Header};
 use super::problem::ProblemKind;
 use super::repair::repaired;
 use super::text::{Fault, Text};
-use super::{Decoder, Raw};
+use super::{Decoder, Raw, answers, supplements};
 use std::io::BufRead;
 
 /// Longest line that is parsed as it stands.
@@ -33,9 +33,13 @@ pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, decoder: &mut Decoder<'_, 
             text.resynchronise();
             continue;
         }
+        if answers::is_ahead(&mut text) {
+            answers::read(&mut text, decoder);
+            continue;
+        }
         let whole_line = text.line_length(MAX_LINE);
         let finished = whole_line.is_some_and(|length| read_line(&mut text, length, decoder));
-        if !finished {
+        if !finished && !supplements::read_whole(&mut text, decoder) {
             read_carefully(&mut text, decoder);
         }
     }
@@ -79,7 +83,13 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
     }
 }
 
-fn emit_all(contents: Contents, base: u64, value: &[u8], as_it_stands: bool, decoder: &mut Decoder<'_, '_>) {
+pub(super) fn emit_all(
+    contents: Contents<'_>,
+    base: u64,
+    value: &[u8],
+    as_it_stands: bool,
+    decoder: &mut Decoder<'_, '_>,
+) {
     decoder.report.records += 1;
     note_other_bodies(contents.other_bodies, contents.conversations.is_empty(), &contents.envelope, base, decoder);
     let is_alone = contents.conversations.len() == 1;
@@ -112,6 +122,11 @@ fn read_carefully(text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) {
     let Document { envelope, other_bodies, decoder } = document;
     let nothing_else = outcome.is_ok() && decoder.ordinal == first_ordinal;
     note_other_bodies(other_bodies, nothing_else, &envelope, start, decoder);
+    after_fault(outcome, start, text, decoder);
+}
+
+/// Counts what kept a value that began at `start` from being read, and goes to where the next may begin.
+pub(super) fn after_fault(outcome: Walk, start: u64, text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) {
     match outcome {
         Ok(()) => {}
         Err(Fault::Cut) => {
@@ -143,7 +158,7 @@ struct Document<'d, 'a, 's> {
     decoder: &'d mut Decoder<'a, 's>,
 }
 
-type Walk = Result<(), Fault>;
+pub(super) type Walk = Result<(), Fault>;
 
 impl Document<'_, '_, '_> {
     fn value(&mut self, text: &mut Text<'_>) -> Walk {
@@ -248,13 +263,13 @@ fn swallows_record(json: &[u8]) -> bool {
 }
 
 /// Reads a small value of the envelope; one that is broken is passed over, it only loses itself.
-fn small(text: &mut Text<'_>, read: impl FnOnce(&mut Pull<'_>) -> Result<(), Broken>) -> Walk {
+pub(super) fn small(text: &mut Text<'_>, read: impl FnOnce(&mut Pull<'_>) -> Result<(), Broken>) -> Walk {
     let (at, json) = text.frame()?;
     read(&mut Pull::new(json)).map_err(|broken| Fault::Syntax(at + broken.at as u64, "a broken envelope"))
 }
 
 /// Walks an object, with the reader at each value in turn.
-fn object(text: &mut Text<'_>, field: &mut dyn FnMut(&mut Text<'_>, &str) -> Walk) -> Walk {
+pub(super) fn object(text: &mut Text<'_>, field: &mut dyn FnMut(&mut Text<'_>, &str) -> Walk) -> Walk {
     text.skip_space();
     if text.peek() == Some(b'n') {
         return text.skip_value();
@@ -310,7 +325,7 @@ fn refuse_record(text: &mut Text<'_>) -> Walk {
 }
 
 /// Walks a list, bare or wrapped in `{"array": …}`, with the reader at each element in turn.
-fn list(text: &mut Text<'_>, depth: u8, item: &mut dyn FnMut(&mut Text<'_>) -> Walk) -> Walk {
+pub(super) fn list(text: &mut Text<'_>, depth: u8, item: &mut dyn FnMut(&mut Text<'_>) -> Walk) -> Walk {
     text.skip_space();
     match text.peek() {
         Some(b'[') => {}

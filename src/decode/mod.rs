@@ -1,24 +1,37 @@
 //! Raw bytes → conversations.
 //!
-//! * Takes: a file of the archive, whatever its container and whichever form of the envelope it uses.
+//! * Takes: a file of the archive: Data Access records in any container and envelope, or archived answers of the history APIs.
 //! * Gives: one [`Revision`] per conversation record, to a callback, and a [`FileReport`].
 //! * Promises: streams in bounded memory; a bad record never stops a file; every problem is counted and located.
 //! * Never: trusts a file name, recurses with the input, or changes a byte of the archive.
-//! * Start reading at: [`decode_file`], then `envelope.rs`.
+//! * Start reading at: [`decode_file`], then `envelope.rs` (Data Access) and `answers.rs` (the history APIs).
 
+mod agent_activity;
+mod answers;
 mod avro_json;
 mod avro_ocf;
 mod container;
 mod data_access;
+mod engagement_history;
 mod envelope;
+mod fields;
+mod messaging;
+mod messaging_lines;
 mod problem;
 mod repair;
+mod rich_content;
+mod supplements;
 mod text;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod answers_tests;
+
+pub use agent_activity::{ActivityReport, AgentEvent, agent_events};
 pub use container::{Container, container_of};
 pub use problem::{Problem, ProblemKind, Problems};
 
-use crate::conversation::{Conversation, Record, Revision};
+use crate::conversation::{Conversation, MASK, Record, Revision};
 use data_access::Envelope;
 use std::io::{self, Read, Seek};
 
@@ -210,15 +223,23 @@ impl<'d, 's> Decoder<'d, 's> {
         if content.account_id != self.context.account_id && !self.context.account_id.is_empty() {
             self.note(ProblemKind::OtherAccount, byte, format!("record of account {}", short(&content.account_id)));
         }
-        if content.conversation_id.is_none() {
+        // A survey may be nobody's, and a web session has no conversation.
+        if content.conversation_id.is_none() && content.supplement.is_none() {
             self.note(ProblemKind::NoConversationId, byte, "the record has no conversationId");
         }
-        let age_ms = self.context.window_start_ms.or(envelope.end_ms).or(content.end_ms).unwrap_or(0);
+        content.is_masked = memchr::memmem::find(raw.json, MASK.as_bytes()).is_some();
+        let age_ms =
+            envelope.age_ms.or(self.context.window_start_ms).or(envelope.end_ms).or(content.end_ms).unwrap_or(0);
         let record =
             Record { file: self.context.path.clone(), sha256: self.context.sha256.clone(), record: self.ordinal };
         self.ordinal += 1;
         self.report.conversations += 1;
-        let revision = Revision { age_ms, source: "data-access".into(), records: vec![record], content };
+        let revision = Revision {
+            age_ms,
+            source: envelope.source.unwrap_or("data-access").into(),
+            records: vec![record],
+            content,
+        };
         self.stopped = !(self.sink)(revision);
     }
 
