@@ -6,12 +6,14 @@
 //! * Never: indexes a byte that is not published, or keeps more in memory than its bounded queues.
 //! * Start reading at: [`sync`], [`import`], [`bring_up`].
 
+mod activity;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod crash_tests;
 mod importing;
 mod indexing;
 
+pub use activity::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes, StateTimes, agent_activity};
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
 pub use indexing::{FileProblems, IndexReport, RunOptions, StreamCounts};
 

@@ -6,6 +6,7 @@
 //! * Never: guesses what an unknown form meant, or counts a candidate that the matcher has not confirmed.
 //! * Start reading at: [`query`], then `compile.rs` (what the index answers) and `matcher.rs` (what it cannot).
 
+mod attributes;
 mod compile;
 pub mod complaint;
 mod expand;
@@ -26,6 +27,9 @@ mod transcript;
 mod value;
 mod words;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod agreement_tests;
 #[cfg(test)]
 pub(crate) mod arbitrary;
 #[cfg(test)]

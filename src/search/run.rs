@@ -1,21 +1,24 @@
 //! A search: candidates from the index, the matcher's word where the index cannot give it, order, counts, hits.
 
-use super::compile::{Compiled, compile, unsupported};
+use super::compile::{Compiled, compile, hidden, unsupported};
 use super::complaint::QueryError;
-use super::expand::DocumentSet;
+use super::expand::{DocumentSet, Gathered};
 use super::facets::{Facet, FacetCollector, FacetCount, readable};
 use super::highlight::{Snippet, snippets};
 use super::matcher::Matcher;
 use super::parse::Located;
+use super::query::Query as Tree;
 use crate::conversation::{Conversation, StoredConversation};
 use crate::index::{IndexError, Reader};
 use jiff::tz::TimeZone;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tantivy::collector::sort_key::{SortBySimilarityScore, SortByStaticFastValue, SortByString};
 use tantivy::collector::{Count, DocSetCollector, TopDocs};
-use tantivy::query::{BooleanQuery, Occur, Query};
-use tantivy::{DocAddress, Order};
+use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
+use tantivy::schema::IndexRecordOption;
+use tantivy::{DocAddress, Order, Term};
 
 /// What hits are ordered by; the key of the conversation breaks ties, so the order is the same after any rebuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +113,7 @@ pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchAnswer, 
     let tree = &request.query.query;
     let matcher = Matcher::new(tree);
     let Compiled { candidates, exact, ranks } = compile(tree, reader.fields());
-    let visible = without_superseded(reader, candidates);
+    let visible = without_hidden(reader, tree, without_superseded(reader, candidates))?;
     let query = if exact { visible } else { verified(reader, &matcher, visible)? };
 
     let sort = request.sort.unwrap_or(if ranks { Sort::Relevance } else { Sort::Start });
@@ -130,6 +133,23 @@ fn without_superseded(reader: &Reader, query: Box<dyn Query>) -> Box<dyn Query> 
     }
     let hidden = DocumentSet::new(reader.searcher(), reader.superseded());
     Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, Box::new(hidden))]))
+}
+
+/// Leaves out what is no conversation, unless the query names it. An index that has none of it pays nothing.
+fn without_hidden(reader: &Reader, tree: &Tree, query: Box<dyn Query>) -> Result<Box<dyn Query>, SearchError> {
+    let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
+    for supplement in hidden(tree) {
+        let term = Term::from_field_text(reader.fields().kind, supplement.name());
+        if reader.searcher().doc_freq(&term)? > 0 {
+            let those = TermQuery::new(term, IndexRecordOption::Basic);
+            clauses.push((Occur::MustNot, Box::new(Gathered(Arc::new(those)))));
+        }
+    }
+    if clauses.is_empty() {
+        return Ok(query);
+    }
+    clauses.push((Occur::Must, query));
+    Ok(Box::new(BooleanQuery::new(clauses)))
 }
 
 /// Puts every candidate to the matcher, on all cores, and keeps those that hold. Ranking stays the candidates'.
