@@ -9,6 +9,9 @@
 mod activity;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod agreement_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod crash_tests;
 mod importing;
 mod indexing;

@@ -164,7 +164,12 @@ impl Conversation {
 
     /// Every name the conversation knows its agents by: on the transcript, and those of their profiles.
     pub fn agent_names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.agents().iter().filter_map(|agent| agent.name).collect();
+        self.names_of(&self.agents())
+    }
+
+    /// As [`Conversation::agent_names`], for [`Conversation::agents`] that are known already.
+    pub fn names_of<'a>(&'a self, agents: &[Agent<'a>]) -> Vec<&'a str> {
+        let mut names: Vec<&str> = agents.iter().filter_map(|agent| agent.name).collect();
         let profiles = self.agent_profiles.iter();
         for name in profiles.flat_map(|p| [&p.nickname, &p.full_name, &p.login_name]).flatten() {
             if !names.contains(&name.as_str()) {

@@ -20,7 +20,10 @@ use base64::engine::general_purpose::STANDARD;
 use std::io::Cursor;
 
 /// Bytes in which an answer shows itself.
-const LOOK_AHEAD: usize = 256;
+const LOOK_AHEAD: usize = 4096;
+
+/// First keys of what is no answer: the usual case, decided at once.
+const RECORD_KEYS: [&str; 3] = ["\"dataType\"", "\"metaData\"", "\"recordCollection\""];
 
 /// First keys of a body that was saved without its request.
 const BODY_KEYS: [&str; 3] = ["\"_metadata\"", "\"conversationHistoryRecords\"", "\"interactionHistoryRecords\""];
@@ -30,9 +33,13 @@ pub(super) fn is_ahead(text: &mut Text<'_>) -> bool {
     while text.unread().len() < LOOK_AHEAD && text.fill() {}
     let ahead = text.unread();
     let ahead = ahead[..ahead.len().min(LOOK_AHEAD)].strip_prefix(b"{").unwrap_or_default().trim_ascii_start();
-    if let Some(value) = ahead.strip_prefix(b"\"type\"") {
-        let value = value.trim_ascii_start().strip_prefix(b":").unwrap_or_default().trim_ascii_start();
-        return value.starts_with(b"\"api-answer\"");
+    if RECORD_KEYS.iter().any(|key| ahead.starts_with(key.as_bytes())) {
+        return false;
+    }
+    // The format puts the type first; whoever sorts the keys is understood too.
+    let says_so = |needle: &[u8]| memchr::memmem::find(ahead, needle).is_some();
+    if says_so(b"\"type\":\"api-answer\"") || says_so(b"\"type\": \"api-answer\"") {
+        return true;
     }
     BODY_KEYS.iter().any(|key| ahead.starts_with(key.as_bytes()))
 }

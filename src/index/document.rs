@@ -59,10 +59,11 @@ pub fn document(fields: &Fields, stored: &StoredConversation) -> TantivyDocument
     for skill in c.all_skills() {
         d.add_text(fields.skill, name(skill));
     }
-    for agent in c.agents() {
+    let agents = c.agents();
+    for agent in &agents {
         d.add_text(fields.agent_id, name(agent.id));
     }
-    add_texts(&mut d, fields.agent_name, c.agent_names().into_iter());
+    add_texts(&mut d, fields.agent_name, c.names_of(&agents).into_iter());
     add_texts(&mut d, fields.skill_name, c.skill_names.iter().map(|(_, name)| name.as_str()));
     add_texts(&mut d, fields.campaign, c.campaign.iter().flat_map(|campaign| campaign.searchable()));
     if !c.surveys.is_empty() {

@@ -28,9 +28,6 @@ mod value;
 mod words;
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod agreement_tests;
-#[cfg(test)]
 pub(crate) mod arbitrary;
 #[cfg(test)]
 mod language_tests;

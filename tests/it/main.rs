@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod decode;
 mod gaps;
+mod history;
 mod layering;
 mod search;
 mod support;

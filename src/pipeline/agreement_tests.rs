@@ -1,15 +1,16 @@
 //! The index and the matcher give the same answer to random queries over everything a conversation can have:
 //! attributes of every nesting, surveys, names, records that are no conversation, several revisions.
 
-use super::arbitrary::{self, VOCABULARY};
-use super::parse::parse_located;
-use super::{Matcher, SearchError, SearchRequest, search};
 use crate::archive::RealDisk;
 use crate::conversation::{
     AgentProfile, Campaign, Consumer, Conversation, Intent, MASK, Message, Record, Revision, Role, StoredConversation,
     Supplement, Transfer,
 };
 use crate::index::{Reader, Writer, WriterOptions};
+use crate::search::arbitrary::{self, VOCABULARY};
+use crate::search::parse::parse_located;
+use crate::search::query::Query;
+use crate::search::{Matcher, SearchError, SearchRequest, search};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -119,7 +120,7 @@ fn the_index_agrees_with_the_matcher_on_everything() {
 
     let cases = if std::env::var_os("CHATVAULT_LONG").is_some() { 20_000 } else { 500 };
     // Attribute queries by themselves, and whatever the language has.
-    let queries = prop_oneof![arbitrary::text().prop_map(super::query::Query::Text), arbitrary::query()];
+    let queries = prop_oneof![arbitrary::text().prop_map(Query::Text), arbitrary::query()];
     let telling = std::cell::Cell::new(0);
     TestRunner::new(Config { cases, max_local_rejects: u32::MAX, failure_persistence: None, ..Config::default() })
         .run(&queries, |tree| {
