@@ -140,7 +140,7 @@ pub(super) fn document(archive: &Archive, stored: &StoredConversation, c: &Conve
         ("transfers", transfers.collect()),
         ("sdes", as_received(&c.attributes)),
         ("surveys", as_received(&c.surveys)),
-        ("campaign", c.campaign.as_ref().map_or(Value::Null, |campaign| json!(campaign))),
+        ("campaign", c.campaign.as_ref().map_or(Value::Null, details::campaign)),
         ("secure_forms", as_received(&c.secure_forms)),
         ("provenance", Value::Array(provenance)),
     ] {

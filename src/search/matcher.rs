@@ -67,6 +67,11 @@ impl Matcher {
         Matcher { root: node(tree), hidden: hidden(tree) }
     }
 
+    /// As [`Matcher::new`], for records that are no conversation too, whatever the query names.
+    pub(super) fn of_everything(tree: &Tree) -> Matcher {
+        Matcher { root: node(tree), hidden: Vec::new() }
+    }
+
     /// Whether the conversation matches.
     pub fn matches(&self, stored: &StoredConversation) -> bool {
         let merged = stored.merged();

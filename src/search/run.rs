@@ -13,7 +13,6 @@ use crate::index::{IndexError, Reader};
 use jiff::tz::TimeZone;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use tantivy::collector::sort_key::{SortBySimilarityScore, SortByStaticFastValue, SortByString};
 use tantivy::collector::{Count, DocSetCollector, TopDocs};
 use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
@@ -60,6 +59,9 @@ pub struct SearchRequest {
 pub struct SearchAnswer {
     /// Conversations that match; always exact.
     pub total: u64,
+    /// Records that are no conversation (surveys without one, web sessions) and match too, but whose type the query does
+    /// not name, so that they are not among the hits.
+    pub left_out: u64,
     /// Counts per asked facet, in the order asked.
     pub facets: Vec<(Facet, Vec<FacetCount>)>,
     /// The hits, in order; load each with [`Hits::load`].
@@ -113,7 +115,19 @@ pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchAnswer, 
     let tree = &request.query.query;
     let matcher = Matcher::new(tree);
     let Compiled { candidates, exact, ranks } = compile(tree, reader.fields());
-    let visible = without_hidden(reader, tree, without_superseded(reader, candidates))?;
+    let candidates = without_superseded(reader, candidates);
+    let others = hidden_documents(reader, tree)?;
+    let left_out = match &others {
+        None => 0,
+        Some(others) => {
+            let both = vec![(Occur::Must, candidates.box_clone()), (Occur::Must, others.box_clone())];
+            let both: Box<dyn Query> = Box::new(BooleanQuery::new(both));
+            let seen = Matcher::of_everything(tree);
+            let found = if exact { both } else { verified(reader, &seen, both)? };
+            reader.searcher().search(&found, &Count)? as u64
+        }
+    };
+    let visible = without(candidates, others);
     let query = if exact { visible } else { verified(reader, &matcher, visible)? };
 
     let sort = request.sort.unwrap_or(if ranks { Sort::Relevance } else { Sort::Start });
@@ -124,7 +138,7 @@ pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchAnswer, 
     let addresses = if limit == 0 { Vec::new() } else { ordered(reader, &*query, sort, request.reverse, limit)? };
     let facets =
         request.facets.iter().zip(counts).map(|(facet, counts)| (*facet, readable(*facet, counts, &request.tz)));
-    Ok(SearchAnswer { total: total as u64, facets: facets.collect(), hits: Hits { addresses, matcher } })
+    Ok(SearchAnswer { total: total as u64, left_out, facets: facets.collect(), hits: Hits { addresses, matcher } })
 }
 
 fn without_superseded(reader: &Reader, query: Box<dyn Query>) -> Box<dyn Query> {
@@ -135,21 +149,22 @@ fn without_superseded(reader: &Reader, query: Box<dyn Query>) -> Box<dyn Query> 
     Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, Box::new(hidden))]))
 }
 
-/// Leaves out what is no conversation, unless the query names it. An index that has none of it pays nothing.
-fn without_hidden(reader: &Reader, tree: &Tree, query: Box<dyn Query>) -> Result<Box<dyn Query>, SearchError> {
+/// The documents that a query does not show because it does not name their type. An index without any pays nothing.
+fn hidden_documents(reader: &Reader, tree: &Tree) -> Result<Option<Box<dyn Query>>, SearchError> {
     let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
     for supplement in hidden(tree) {
         let term = Term::from_field_text(reader.fields().kind, supplement.name());
         if reader.searcher().doc_freq(&term)? > 0 {
-            let those = TermQuery::new(term, IndexRecordOption::Basic);
-            clauses.push((Occur::MustNot, Box::new(Gathered(Arc::new(those)))));
+            clauses.push((Occur::Should, Box::new(TermQuery::new(term, IndexRecordOption::Basic))));
         }
     }
-    if clauses.is_empty() {
-        return Ok(query);
-    }
-    clauses.push((Occur::Must, query));
-    Ok(Box::new(BooleanQuery::new(clauses)))
+    Ok((!clauses.is_empty()).then(|| Box::new(BooleanQuery::new(clauses)) as Box<dyn Query>))
+}
+
+fn without(query: Box<dyn Query>, others: Option<Box<dyn Query>>) -> Box<dyn Query> {
+    let Some(others) = others else { return query };
+    let others: Box<dyn Query> = Box::new(Gathered(others.into()));
+    Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, others)]))
 }
 
 /// Puts every candidate to the matcher, on all cores, and keeps those that hold. Ranking stays the candidates'.

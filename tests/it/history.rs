@@ -159,10 +159,19 @@ fn everything_that_came_is_found() {
     ] {
         assert_eq!(found(query), expected, "{query}");
     }
+    // What is left out is counted, also where the matcher has to decide.
+    for (query, left_out) in
+        [("*", 2), ("sde.customerInfo.customerId:138766AC", 1), ("survey:lonely", 1), ("lamp", 0), ("type:survey", 0)]
+    {
+        let answer = vault.json(&["search", query, "--count"], 0);
+        assert_eq!(answer["not_conversations"], left_out, "{query}");
+    }
+    let noted = vault.run(&["search", "sde:138766AC", "--count"]).exits(0);
+    assert!(noted.stderr.contains("type:web-session"), "{}", noted.stderr);
     let lonely = found("type:survey survey:lonely");
     assert!(lonely.len() == 1 && lonely[0].ends_with("#1"), "{lonely:?}");
     assert_eq!(
-        vault.json(&["show", &vault.json(&["search", "type:survey"], 0)["hits"][0]["key"].as_str().unwrap()], 0)["type"],
+        vault.json(&["show", vault.json(&["search", "type:survey"], 0)["hits"][0]["key"].as_str().unwrap()], 0)["type"],
         "survey"
     );
 }
@@ -176,6 +185,7 @@ fn a_conversation_is_shown_with_what_its_sources_said() {
     assert_eq!(shown["surveys"].as_array().unwrap().len(), 1);
     assert_eq!(shown["skill_names"]["12"], "Returns desk");
     assert_eq!(shown["web_sessions"][0]["key"], "40112233:web-session:V1.00");
+    assert_eq!(shown["campaign"], Value::Null);
     assert_eq!(shown["web_sessions"].as_array().unwrap().len(), 1);
     let differing = vault.json(&["show", "chat-1", "--sources"], 0);
     let reasons = &differing["differing"]["end_reason"];

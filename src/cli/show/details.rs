@@ -2,7 +2,7 @@
 
 use super::super::exit::Failure;
 use super::super::output::{Output, Style, json_time, printable, readable_time};
-use chatvault::conversation::{Conversation, SdeEvent, StoredConversation, sde_event};
+use chatvault::conversation::{Campaign, Conversation, SdeEvent, StoredConversation, sde_event};
 use chatvault::index::Reader;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
@@ -45,6 +45,22 @@ pub(super) fn add(fields: &mut Map<String, Value>, stored: &StoredConversation, 
     ] {
         fields.insert(name.into(), value);
     }
+}
+
+/// The campaign with whatever else its source says of it.
+pub(super) fn campaign(campaign: &Campaign) -> Value {
+    let as_json = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+    let mut fields: Map<String, Value> =
+        campaign.unknown.iter().map(|(name, text)| (name.clone(), as_json(text))).collect();
+    for (name, value) in [
+        ("campaign_id", &campaign.campaign_id),
+        ("engagement_id", &campaign.engagement_id),
+        ("campaign_name", &campaign.campaign_name),
+        ("engagement_name", &campaign.engagement_name),
+    ] {
+        fields.insert(name.into(), json!(value));
+    }
+    Value::Object(fields)
 }
 
 /// Web sessions of the same visit, or of the same visitor at the same time: the reference has no other tie.
