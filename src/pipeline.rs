@@ -6,6 +6,10 @@
 //! * Never: indexes a byte that is not published, or keeps more in memory than its bounded queues.
 //! * Start reading at: [`sync`], [`import`], [`bring_up`], [`repair::repair`].
 
+mod activity;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod agreement_tests;
 mod bag_export;
 mod bag_import;
 mod bag_ledger;
@@ -18,6 +22,7 @@ mod indexing;
 pub mod repair;
 mod watching;
 
+pub use activity::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes, StateTimes, agent_activity};
 pub use bag_export::{BagExport, BagExportError, BagRequest, BagSelection, export_bag};
 pub use bag_import::{BagReport, RefusedBag};
 pub use importing::{ImportProblem, ImportReport, ImportedKind};

@@ -230,9 +230,14 @@ Queries:
                                         at most n words apart; in that order; n messages apart
   start:2026-07-01..2026-07-31  start:>2026-06  duration:>10m  queue:>60s  end:
   end_reason:205  end_reason:visitor-disconnected  start_reason:  mcs:<50  transfers:>=2
-  id:  agent_id:  agent_name:  skill:3  campaign:  consumer_id:  visitor_id:
+  end_reason:consumer  csat:>=4  nps:  transfer_reason:
+  id:  agent_id:  agent_name:  skill:3  skill_name:  campaign:  consumer_id:  visitor_id:  visit_id:
   type:chat  device:mobile  origin:web  status:closed  interactive:false  source:data-access
-  has:transfer  has:form  has:link  has:encrypted  has:revision
+  survey:  summary:  intent:            words of survey answers, of the summary, of intents
+  sde:\"gold\"  sde.customerInfo.customerId:138766AC  sde.cartStatus.total:>100
+                                        engagement attributes: anywhere, by path, by number
+  has:transfer  has:sde  has:form  has:link  has:file  has:survey  has:encrypted  has:revision  has:masked
+  type:survey  type:web-session         records that are no conversation; found only by their type
   *                                     everything
 
 Examples:
@@ -286,6 +291,9 @@ pub(crate) struct Show {
     /// Print every version
     #[arg(long)]
     pub(crate) revisions: bool,
+    /// Print where sources differ, field by field
+    #[arg(long, conflicts_with_all = ["raw", "revisions"])]
+    pub(crate) sources: bool,
     /// Time zone of the output
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
@@ -296,6 +304,9 @@ pub(crate) struct Stats {
     /// Only the conversations that match
     #[arg(long, value_name = "QUERY", default_value = "*")]
     pub(crate) query: String,
+    /// Figures of a stream that holds no conversations: data-access/agent-activity gives each agent's time in each state
+    #[arg(long, value_name = "STREAM", conflicts_with = "query")]
+    pub(crate) stream: Option<String>,
     /// Time zone of days
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,

@@ -18,8 +18,6 @@ pub(super) fn fields(stored: &StoredConversation, c: &Conversation) -> Map<Strin
             skill.parse::<u64>().ok().filter(|n| n.to_string() == **skill).map_or_else(|| json!(skill), |n| json!(n))
         })
         .collect();
-    let mut sources: Vec<&str> = stored.revisions.iter().map(|revision| revision.source.as_str()).collect();
-    sources.dedup();
     let reason = |code: Option<i64>, label: fn(i64) -> Option<&'static str>| {
         code.map_or(Value::Null, |code| json!({ "id": code, "label": label(code) }))
     };
@@ -27,7 +25,7 @@ pub(super) fn fields(stored: &StoredConversation, c: &Conversation) -> Map<Strin
         "key": stored.key(),
         "account_id": c.account_id,
         "conversation_id": c.conversation_id,
-        "type": c.kind,
+        "type": c.kind.as_deref().or(c.supplement.map(|supplement| supplement.name())),
         "status": c.status,
         "start_time": json_time(c.start_ms),
         "interaction_start_time": json_time(c.interaction_start_ms),
@@ -42,8 +40,11 @@ pub(super) fn fields(stored: &StoredConversation, c: &Conversation) -> Map<Strin
         "csat": c.csat.map(number),
         "transfer_count": c.transfers.len(),
         "message_count": c.messages.len(),
-        "sources": sources,
-        "revisions": stored.revisions.len(),
+        "sources": stored.sources(),
+        "revisions": stored.version_count(),
+        "closed_by": c.closed_by,
+        "nps": c.nps.map(number),
+        "masked": c.is_masked,
     });
     let mut fields = match value {
         Value::Object(fields) => fields,
@@ -79,7 +80,11 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, found: &[Snip
         Some(label) => label.to_lowercase(),
         None => format!("end reason {code}"),
     }));
-    let skills = c.all_skills();
+    facts.extend(c.closed_by.as_ref().map(|by| format!("closed by {}", by.to_lowercase())));
+    facts.extend(c.supplement.map(|supplement| format!("a {}, no conversation", supplement.name())));
+    facts.extend(c.is_masked.then(|| "personal data deleted by LivePerson".to_owned()));
+    let named = |skill: &&str| c.skill_names.iter().find(|(id, _)| id == skill).map(|(_, name)| name.as_str());
+    let skills: Vec<&str> = c.all_skills().iter().map(|skill| named(skill).unwrap_or(skill)).collect();
     if !skills.is_empty() {
         facts.push(format!("skill {}", skills.join(", ")));
     }
@@ -89,7 +94,8 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, found: &[Snip
         let plural = if c.transfers.len() == 1 { "" } else { "s" };
         facts.push(format!("{} transfer{plural}", c.transfers.len()));
     }
-    let id = c.conversation_id.clone().unwrap_or_else(|| stored.key());
+    // What is no conversation is shown by its key: a survey's id is its conversation's.
+    let id = c.conversation_id.clone().filter(|_| c.supplement.is_none()).unwrap_or_else(|| stored.key());
     outln!("{}  {}", output.styled(Style::Bold, &printable(&id)), printable(&facts.join(" · ")));
     for snippet in found {
         let mut line = String::new();

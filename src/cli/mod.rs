@@ -9,6 +9,7 @@
 #[macro_use]
 mod stdout;
 
+mod activity;
 mod args;
 mod audit;
 mod demo;

@@ -114,6 +114,7 @@ fn head(text: &str, answer: &SearchAnswer, coverage: Coverage) -> Value {
         "schema_version": 1,
         "query": text,
         "total": { "value": answer.total, "exact": true },
+        "not_conversations": answer.left_out,
         "coverage": coverage_json(coverage),
         "facets": facets_json(&answer.facets),
     })
@@ -177,6 +178,7 @@ fn print_text(
 ) -> Result<(), Failure> {
     if count {
         outln!("{}", answer.total);
+        note_left_out(answer, output);
         warn_if_incomplete(coverage);
         return Ok(());
     }
@@ -191,8 +193,19 @@ fn print_text(
         summary = format!("{summary}, {} shown; --limit all shows every one", number(shown));
     }
     output.note(&summary);
+    note_left_out(answer, output);
     warn_if_incomplete(coverage);
     Ok(())
+}
+
+/// Says what matches and is not shown, because it is no conversation.
+fn note_left_out(answer: &SearchAnswer, output: &Output) {
+    if answer.left_out > 0 {
+        let others = counted(answer.left_out, "matching record");
+        output.note(&format!(
+            "{others} not shown, being no conversation: add type:survey or type:web-session to see them"
+        ));
+    }
 }
 
 /// Says what the answer does not cover.

@@ -1,11 +1,14 @@
 //! `show`: one conversation as people read it, or exactly as LivePerson sent it.
 
+mod details;
+mod sources;
+
 use super::args::Show;
 use super::exit::{Exit, Failure};
 use super::output::{Output, Style, json_time, printable, readable_duration, readable_time, time_zone};
 use super::{hit, open, open_index};
 use chatvault::archive::{Archive, ArchivedFile};
-use chatvault::conversation::{Conversation, Record, Role, StoredConversation, plain_text};
+use chatvault::conversation::{Conversation, Record, Revision, Role, StoredConversation, plain_text};
 use chatvault::decode::raw_record;
 use chatvault::index::Reader;
 use jiff::tz::TimeZone;
@@ -18,6 +21,9 @@ pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Fa
     let reader = open_index(vault)?;
     let tz = time_zone(&args.tz)?;
     let stored = find(&archive, &reader, &args.id)?;
+    if args.sources {
+        return sources::run(&archive, &stored, &tz, output);
+    }
     if args.raw {
         return print_raw(&archive, &stored);
     }
@@ -49,7 +55,11 @@ pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Fa
     }
     let merged = stored.merged();
     if output.for_machines() {
-        output.document(document(&archive, &stored, &merged)?, "conversation")?;
+        let mut document = document(&archive, &stored, &merged)?;
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert("web_sessions".into(), details::sessions(&reader, &merged)?);
+        }
+        output.document(document, "conversation")?;
     } else {
         print_transcript(&stored, &merged, &tz, output);
     }
@@ -99,7 +109,7 @@ fn print_raw(archive: &Archive, stored: &StoredConversation) -> Result<Exit, Fai
     Ok(Exit::Complete)
 }
 
-fn document(archive: &Archive, stored: &StoredConversation, c: &Conversation) -> Result<Value, Failure> {
+pub(super) fn document(archive: &Archive, stored: &StoredConversation, c: &Conversation) -> Result<Value, Failure> {
     let mut fields = hit::fields(stored, c);
     let messages = c.messages.iter().enumerate().map(|(index, m)| {
         json!({
@@ -110,7 +120,8 @@ fn document(archive: &Archive, stored: &StoredConversation, c: &Conversation) ->
     let transfers = c.transfers.iter().map(|t| {
         json!({
             "time": json_time(t.time_ms), "skill_id": t.skill_id, "target_skill_id": t.target_skill_id,
-            "agent_id": t.agent_id, "target_agent_id": t.target_agent_id, "reason": t.reason,
+            "agent_id": t.agent_id, "target_agent_id": t.target_agent_id,
+            "reason": t.reason_name.as_ref().map(|name| json!(name)).or(t.reason.map(|code| json!(code))),
             "queue_start_time": json_time(t.queue_start_ms), "queue_end_time": json_time(t.queue_end_ms),
         })
     });
@@ -121,7 +132,7 @@ fn document(archive: &Archive, stored: &StoredConversation, c: &Conversation) ->
     for (at, revision) in stored.revisions.iter().enumerate() {
         for record in &revision.records {
             let file = archive.file_by_path(&record.file)?;
-            provenance.push(provenance_of(at, &revision.source, record, file.as_ref()));
+            provenance.push(provenance_of(at, revision, record, file.as_ref()));
         }
     }
     for (name, value) in [
@@ -129,7 +140,7 @@ fn document(archive: &Archive, stored: &StoredConversation, c: &Conversation) ->
         ("transfers", transfers.collect()),
         ("sdes", as_received(&c.attributes)),
         ("surveys", as_received(&c.surveys)),
-        ("campaign", c.campaign.as_ref().map_or(Value::Null, |campaign| json!(campaign))),
+        ("campaign", c.campaign.as_ref().map_or(Value::Null, details::campaign)),
         ("secure_forms", as_received(&c.secure_forms)),
         ("provenance", Value::Array(provenance)),
     ] {
@@ -145,6 +156,7 @@ fn document(archive: &Archive, stored: &StoredConversation, c: &Conversation) ->
     ] {
         fields.insert(name.into(), json!(value));
     }
+    details::add(&mut fields, stored, c);
     fields.insert("interactive".into(), json!(c.interactive));
     fields.insert("queue_start_time".into(), json_time(c.queue_start_ms));
     fields.insert("queue_end_time".into(), json_time(c.queue_end_ms));
@@ -152,10 +164,11 @@ fn document(archive: &Archive, stored: &StoredConversation, c: &Conversation) ->
 }
 
 /// Where a record lies and how its file came here; what only the ledger knows is null if it has lost the file's row.
-fn provenance_of(revision: usize, source: &str, record: &Record, file: Option<&ArchivedFile>) -> Value {
+fn provenance_of(at: usize, revision: &Revision, record: &Record, file: Option<&ArchivedFile>) -> Value {
     let came = file.map(|file| &file.provenance);
     json!({
-        "source": source, "file": record.file, "sha256": record.sha256, "record": record.record, "revision": revision,
+        "source": revision.source, "file": record.file, "sha256": record.sha256, "record": record.record, "revision": at,
+        "revision_time": json_time(Some(revision.age_ms)), "masked": revision.content.is_masked,
         "size_bytes": file.map(|file| file.size_bytes),
         "fetched_time": json_time(file.map(|file| file.stored_at_ms)),
         "origin": came.map(|came| &came.origin),
@@ -175,8 +188,12 @@ fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
     facts.extend(c.device.clone());
     facts.extend(c.queue_ms().map(|ms| format!("{} in the queue", readable_duration(ms))));
     facts.extend(c.start_url.clone());
-    if stored.revisions.len() > 1 {
-        facts.push(format!("{} revisions", stored.revisions.len()));
+    if stored.version_count() > 1 {
+        facts.push(format!("{} revisions", stored.version_count()));
+    }
+    let sources = stored.sources();
+    if sources != ["data-access"] {
+        facts.push(sources.join(" + "));
     }
     if let Some(encrypted) = &c.encrypted {
         let came = format!("{} encrypted messages", encrypted.opened + encrypted.unreadable);
@@ -202,6 +219,7 @@ fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
     for transfer in transfers {
         print_transfer(transfer, tz, output);
     }
+    details::print(stored, c, tz, output);
     outln!();
     for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
         let place = format!("{} · record {} · SHA-256 {}", record.file, record.record, record.sha256);

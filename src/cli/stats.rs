@@ -4,7 +4,7 @@ use super::args::Stats;
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, time_zone};
 use super::search::{coverage_json, facets_json, print_facets, request, warn_if_incomplete};
-use super::{open, open_index};
+use super::{activity, open, open_index};
 use chatvault::pipeline;
 use chatvault::search::facets::Facet;
 use chatvault::search::search;
@@ -16,6 +16,9 @@ const CHARTS: [Facet; 7] =
     [Facet::Day, Facet::EndReason, Facet::Skill, Facet::Agent, Facet::Transfers, Facet::Mcs, Facet::Device];
 
 pub(crate) fn run(args: &Stats, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    if let Some(stream) = &args.stream {
+        return activity::run(stream, vault, output);
+    }
     let archive = open(vault)?;
     let reader = open_index(vault)?;
     let mut request = request(&args.query, &time_zone(&args.tz)?)?;

@@ -4,7 +4,7 @@
 //! that people search and read is their merge: the later one wins field by field, and nothing that only an earlier one
 //! said is lost. The order of revisions depends on what they are, never on the order in which they were indexed.
 
-use super::{Conversation, Message, Transfer, is_encrypted_marker};
+use super::{Conversation, Supplement, parts};
 use serde::{Deserialize, Serialize};
 
 /// Where one record lies in the archive.
@@ -21,7 +21,8 @@ pub struct Record {
 /// One distinct version of a conversation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
-    /// Start of the window of the file it came in (epoch milliseconds), else the record's own end: the age that orders revisions.
+    /// When the source answered, else the start of the window of the file it came in, else the record's own end; epoch
+    /// milliseconds. The age that orders revisions.
     pub age_ms: i64,
     /// `data-access`, `messaging-interactions`, …
     pub source: String,
@@ -62,6 +63,42 @@ impl StoredConversation {
         StoredConversation { revisions: distinct }
     }
 
+    /// Distinct versions of the conversation itself: surveys and web sessions add to it and are none.
+    pub fn version_count(&self) -> usize {
+        self.revisions.iter().filter(|revision| revision.content.supplement.is_none()).count().max(1)
+    }
+
+    /// Whether one source sent the conversation more than once, with other content.
+    pub fn was_revised(&self) -> bool {
+        let versions = || self.revisions.iter().filter(|revision| revision.content.supplement.is_none());
+        versions().enumerate().any(|(at, one)| versions().skip(at + 1).any(|other| other.source == one.source))
+    }
+
+    /// What one source alone says, oldest first within it; `None` where it says nothing.
+    pub fn merged_of(&self, source: &str) -> Option<Conversation> {
+        let mut of_source = self.revisions.iter().filter(|revision| revision.source == source).peekable();
+        of_source.peek()?;
+        Some(merge(of_source.map(|revision| &revision.content)))
+    }
+
+    /// Sources that said something, in the order in which they first did.
+    pub fn sources(&self) -> Vec<&str> {
+        let mut sources: Vec<&str> = Vec::new();
+        for revision in &self.revisions {
+            if !sources.contains(&revision.source.as_str()) {
+                sources.push(&revision.source);
+            }
+        }
+        sources
+    }
+
+    /// When an engagement attribute of the merged view was first received: the age of the oldest revision that had it.
+    pub fn sde_first_seen_ms(&self, attribute: &str) -> Option<i64> {
+        let is_same = |known: &String| known == attribute || parts::is_same_sde(known, attribute);
+        let first = self.revisions.iter().find(|revision| revision.content.attributes.iter().any(is_same));
+        first.map(|revision| revision.age_ms)
+    }
+
     /// Number of archive records that this conversation accounts for.
     pub fn record_count(&self) -> u64 {
         self.revisions.iter().map(|revision| revision.records.len() as u64).sum()
@@ -72,19 +109,26 @@ impl StoredConversation {
         merge(self.revisions.iter().map(|revision| &revision.content))
     }
 
-    /// `<account>:<id>`, or file hash and record ordinal where there is no id.
+    /// `<account>:<id>`; `<account>:web-session:<visit>` for a web session; file hash and record ordinal where there is no id.
     pub fn key(&self) -> String {
         let first = &self.revisions[0];
-        match &first.content.conversation_id {
-            Some(id) => format!("{}:{}", first.content.account_id, id),
-            None => format!("{}#{}", first.records[0].sha256, first.records[0].record),
+        let visit = first.content.visit_id.as_deref().filter(|visit| !visit.is_empty());
+        match (&first.content.conversation_id, first.content.supplement, visit) {
+            (Some(id), ..) => format!("{}:{}", first.content.account_id, id),
+            (None, Some(Supplement::WebSession), Some(visit)) => {
+                format!("{}:web-session:{visit}", first.content.account_id)
+            }
+            _ => format!("{}#{}", first.records[0].sha256, first.records[0].record),
         }
     }
 }
 
 /// Merges versions given oldest first: later wins, nothing is lost from the earlier.
+///
+/// What only adds to a conversation (a survey) counts as the oldest, whenever it came: its times are not the conversation's.
 pub fn merge<'a>(versions: impl IntoIterator<Item = &'a Conversation>) -> Conversation {
-    let mut versions = versions.into_iter();
+    let (supplements, whole): (Vec<_>, Vec<_>) = versions.into_iter().partition(|version| version.supplement.is_some());
+    let mut versions = supplements.into_iter().chain(whole);
     let Some(first) = versions.next() else { return Conversation::default() };
     versions.fold(first.clone(), |older, newer| overlay(older, newer.clone()))
 }
@@ -124,6 +168,7 @@ fn overlay(older: Conversation, newer: Conversation) -> Conversation {
         account_id: if newer.account_id.is_empty() { older.account_id } else { newer.account_id },
         conversation_id: said(newer.conversation_id, older.conversation_id),
         kind: said(newer.kind, older.kind),
+        supplement: older.supplement.and(newer.supplement),
         status: said(newer.status, older.status),
         start_ms: newer.start_ms.or(older.start_ms),
         interaction_start_ms: newer.interaction_start_ms.or(older.interaction_start_ms),
@@ -131,6 +176,7 @@ fn overlay(older: Conversation, newer: Conversation) -> Conversation {
         queue_start_ms: newer.queue_start_ms.or(older.queue_start_ms),
         queue_end_ms: newer.queue_end_ms.or(older.queue_end_ms),
         end_reason: newer.end_reason.or(older.end_reason),
+        closed_by: said(newer.closed_by, older.closed_by),
         start_reason: newer.start_reason.or(older.start_reason),
         interactive: newer.interactive.or(older.interactive),
         origin: said(newer.origin, older.origin),
@@ -142,95 +188,33 @@ fn overlay(older: Conversation, newer: Conversation) -> Conversation {
         agent_id: said(newer.agent_id, older.agent_id),
         skill_id: said(newer.skill_id, older.skill_id),
         skills: union(newer.skills, older.skills),
-        campaign: newer.campaign.or(older.campaign),
+        campaign: parts::merge_campaign(older.campaign, newer.campaign),
         start_page: said(newer.start_page, older.start_page),
         start_url: said(newer.start_url, older.start_url),
         mcs: newer.mcs.or(older.mcs),
         csat: newer.csat.or(older.csat),
-        messages: merge_messages(older.messages, newer.messages),
-        transfers: merge_transfers(older.transfers, newer.transfers),
+        nps: newer.nps.or(older.nps),
+        messages: parts::merge_messages(older.messages, newer.messages),
+        transfers: parts::merge_transfers(older.transfers, newer.transfers),
         secure_forms: union(newer.secure_forms, older.secure_forms),
-        attributes: union(newer.attributes, older.attributes),
-        surveys: union(newer.surveys, older.surveys),
+        attributes: parts::merge_sdes(older.attributes, newer.attributes),
+        surveys: parts::merge_surveys(older.surveys, newer.surveys),
+        agent_profiles: parts::merge_profiles(older.agent_profiles, newer.agent_profiles),
+        skill_names: parts::merge_names(older.skill_names, newer.skill_names),
+        consumers: parts::merge_by(older.consumers, newer.consumers, |consumer| &consumer.id),
+        dialogs: parts::merge_by(older.dialogs, newer.dialogs, |dialog| &dialog.dialog_id),
+        summary: said(newer.summary, older.summary),
+        intents: union(newer.intents, older.intents),
+        is_partial: older.is_partial && newer.is_partial,
+        is_masked: older.is_masked || newer.is_masked,
         unknown,
         encrypted,
     }
 }
 
-/// The newer transfers, plus the older record's that it no longer has. A transfer is the same when it happened at the same
-/// moment; what only the older record said of it is kept.
-fn merge_transfers(older: Vec<Transfer>, newer: Vec<Transfer>) -> Vec<Transfer> {
-    let mut merged = newer;
-    for old in older {
-        match merged.iter_mut().find(|new| new.time_ms == old.time_ms && old.time_ms.is_some() || **new == old) {
-            Some(new) => {
-                new.skill_id = new.skill_id.take().or(old.skill_id);
-                new.target_skill_id = new.target_skill_id.take().or(old.target_skill_id);
-                new.agent_id = new.agent_id.take().or(old.agent_id);
-                new.target_agent_id = new.target_agent_id.take().or(old.target_agent_id);
-                new.reason = new.reason.or(old.reason);
-                new.queue_start_ms = new.queue_start_ms.or(old.queue_start_ms);
-                new.queue_end_ms = new.queue_end_ms.or(old.queue_end_ms);
-                new.interactive = new.interactive.or(old.interactive);
-            }
-            None => merged.push(old),
-        }
-    }
-    merged.sort_by_key(|transfer| transfer.time_ms);
-    merged
-}
-
-/// The newer transcript, plus the older one's lines that it no longer has, at their place in time.
-///
-/// A line is the same when its id is, else when time, writer and text are. A line that only one of the two could be
-/// opened in is the same too, and its clear text is what is kept: a revision that came for a key that is not at hand hides
-/// nothing that another one says.
-fn merge_messages(older: Vec<Message>, mut newer: Vec<Message>) -> Vec<Message> {
-    let is_closed = |message: &Message| is_encrypted_marker(&message.text);
-    let same = |a: &Message, b: &Message| match (&a.message_id, &b.message_id) {
-        (Some(a), Some(b)) => a == b,
-        // The writer's name may be encrypted as well.
-        _ if is_closed(a) != is_closed(b) => {
-            a.time_ms.is_some() && a.time_ms == b.time_ms && (a.by == b.by || a.by.is_empty() || b.by.is_empty())
-        }
-        _ => a.time_ms == b.time_ms && a.by == b.by && a.text == b.text,
-    };
-    for line in newer.iter_mut().filter(|line| is_closed(line)) {
-        if let Some(open) = older.iter().find(|old| !is_closed(old) && same(old, line)) {
-            line.text.clone_from(&open.text);
-            if line.by.is_empty() {
-                line.by.clone_from(&open.by);
-            }
-        }
-    }
-    // The usual case: the conversation grew, and the old lines are the first of the new ones.
-    if older.len() <= newer.len() && older.iter().zip(&newer).all(|(a, b)| same(a, b)) {
-        return newer;
-    }
-    let lost: Vec<Message> = {
-        let known: std::collections::HashSet<&str> = newer.iter().filter_map(|m| m.message_id.as_deref()).collect();
-        older
-            .into_iter()
-            .filter(|old| match old.message_id.as_deref() {
-                Some(id) if known.contains(id) => false,
-                _ => !newer.iter().any(|new| same(old, new)),
-            })
-            .collect()
-    };
-    let mut merged = newer;
-    for line in lost {
-        let at = match line.time_ms {
-            Some(time) => merged.iter().position(|m| m.time_ms.is_some_and(|t| t > time)).unwrap_or(merged.len()),
-            None => merged.len(),
-        };
-        merged.insert(at, line);
-    }
-    merged
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Encryption;
+    use super::super::{Encryption, MASK, Message, Role};
     use super::*;
 
     fn line(id: &str, time_ms: i64, text: &str) -> Message {
@@ -311,5 +295,56 @@ mod tests {
         let mut without = conversation(vec![]);
         without.conversation_id = None;
         assert_eq!(StoredConversation::from_revisions(vec![revision(1, 4, without)]).key(), "00#4");
+    }
+
+    /// Two sources of one chat: lines without an id are the same by time, and keep what only one source says of them.
+    #[test]
+    fn sources_are_joined_line_by_line() {
+        let mut first = line("a", 1, "my parcel is late");
+        first.role = Role::Consumer;
+        let mut again = Message { message_id: None, by: "Visitor".into(), mcs: Some(48.0), ..first.clone() };
+        let mut joined = merge([&conversation(vec![first.clone()]), &conversation(vec![again.clone()])]);
+        assert_eq!(joined.messages.len(), 1);
+        let only = joined.messages.remove(0);
+        assert_eq!((only.message_id.as_deref(), only.mcs, only.by.as_str()), (Some("a"), Some(48.0), "Visitor"));
+        // LivePerson's mask takes the place of the line it hides, not a place beside it.
+        again.text = MASK.into();
+        let masked = merge([&conversation(vec![first]), &conversation(vec![again])]);
+        assert_eq!(masked.messages.len(), 1);
+        assert_eq!(masked.messages[0].text, MASK);
+    }
+
+    #[test]
+    fn attributes_and_surveys_come_to_one_of_each() {
+        let sde = |id: &str, total: &str| format!(r#"{{"purchase":{{"serverTimeStamp":{id},"total":{total}}}}}"#);
+        let survey = |status: &str| format!(r#"{{"surveyId":"7","surveyType":"CSAT","surveyStatus":"{status}"}}"#);
+        let mut older = conversation(vec![]);
+        older.attributes = vec![sde("\"1\"", "\"31.5\""), sde("2", "4")];
+        older.surveys = vec![survey("PENDING")];
+        let mut newer = conversation(vec![]);
+        // The same event with types (v=2), and an answered survey.
+        newer.attributes = vec![sde("1", "31.5")];
+        newer.surveys = vec![survey("FILLED")];
+        let merged = merge([&older, &newer]);
+        assert_eq!(merged.attributes, [sde("1", "31.5"), sde("2", "4")]);
+        assert_eq!(merged.surveys, [survey("FILLED")]);
+        newer.attributes = vec![sde("1", "32")];
+        assert_eq!(merge([&older, &newer]).attributes.len(), 3, "another value is another event");
+        newer.attributes = vec![sde("1", &format!("{MASK:?}"))];
+        assert_eq!(merge([&older, &newer]).attributes.len(), 2, "a masked event takes the place of the one it hides");
+    }
+
+    #[test]
+    fn a_survey_is_no_version_of_its_conversation() {
+        let of = |supplement, age| {
+            let mut content = conversation(vec![]);
+            content.supplement = supplement;
+            content.start_ms = supplement.is_none().then_some(age);
+            revision(age, age as u64, content)
+        };
+        let stored = StoredConversation::from_revisions(vec![of(None, 1), of(Some(Supplement::Survey), 2)]);
+        assert_eq!((stored.version_count(), stored.was_revised(), stored.merged().supplement), (1, false, None));
+        let stored = StoredConversation::from_revisions(vec![of(None, 1), of(None, 3)]);
+        assert_eq!((stored.version_count(), stored.was_revised()), (2, true));
     }
 }

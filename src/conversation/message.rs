@@ -51,6 +51,9 @@ impl Role {
     }
 }
 
+/// What LivePerson puts in the place of deleted personal data (reference `personal-data-deletion.md`, section 3).
+pub const MASK: &str = "** LP deleted data **";
+
 /// One line of a transcript.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {

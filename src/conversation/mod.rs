@@ -6,15 +6,20 @@
 //! * Never: reads a file, a clock or the network.
 //! * Start reading at: [`Conversation`], then [`merge()`].
 
+mod details;
 mod encryption;
 mod merge;
 mod message;
+mod parts;
 mod plain;
+mod sde;
 
+pub use details::{AgentProfile, Campaign, Consumer, Dialog, Intent, Supplement, Transfer};
 pub use encryption::{DAMAGED_MARKER, Encryption, encrypted_marker, is_encrypted_marker};
 pub use merge::{Record, Revision, StoredConversation, merge};
-pub use message::{Message, Role};
+pub use message::{MASK, Message, Role};
 pub use plain::{PlainText, plain_text};
+pub use sde::{SdeEvent, SdeValue, as_number, flattened, sde_event};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +35,8 @@ pub struct Conversation {
     pub conversation_id: Option<String>,
     /// `LIVE_CHAT` or `MESSAGING`, as received.
     pub kind: Option<String>,
+    /// What the record adds to a conversation, where it is none itself. The merge with a conversation has none.
+    pub supplement: Option<Supplement>,
     /// `OPEN` or `CLOSE`. Data Access only ever delivers closed ones.
     pub status: Option<String>,
     /// When the consumer entered the queue.
@@ -44,6 +51,8 @@ pub struct Conversation {
     pub queue_end_ms: Option<i64>,
     /// Code; the search language has the labels.
     pub end_reason: Option<i64>,
+    /// Who closed it (messaging): `AGENT`, `CONSUMER` or `SYSTEM`, as received.
+    pub closed_by: Option<String>,
     /// Code; LivePerson's own lists clash, so the number is what is kept.
     pub start_reason: Option<i64>,
     /// Whether the visitor wrote at least one line.
@@ -76,6 +85,8 @@ pub struct Conversation {
     pub mcs: Option<f64>,
     /// Customer satisfaction, where the source has one.
     pub csat: Option<f64>,
+    /// Net Promoter Score, where the source has one.
+    pub nps: Option<f64>,
     /// Transcript in the order received.
     pub messages: Vec<Message>,
     /// Hand-overs between agents and skills.
@@ -86,42 +97,26 @@ pub struct Conversation {
     pub attributes: Vec<String>,
     /// Survey answers joined to the conversation, each as JSON text.
     pub surveys: Vec<String>,
+    /// What the source knows of the agents beside the transcript.
+    pub agent_profiles: Vec<AgentProfile>,
+    /// Names of skills: (id, name).
+    pub skill_names: Vec<(String, String)>,
+    /// The people who asked, where the source tells who they are.
+    pub consumers: Vec<Consumer>,
+    /// Parts of a messaging conversation: the talk itself, the survey behind it.
+    pub dialogs: Vec<Dialog>,
+    /// Summary, by agent or machine.
+    pub summary: Option<String>,
+    /// What a machine took the consumer to want.
+    pub intents: Vec<Intent>,
+    /// The source says that this answer was cut; fetch it by id.
+    pub is_partial: bool,
+    /// Some value was replaced by LivePerson's mask ([`MASK`]): personal data was deleted upstream.
+    pub is_masked: bool,
     /// Fields of the record that this version has no name for: (name, JSON text), sorted by name.
     pub unknown: Vec<(String, String)>,
     /// What came encrypted; `None` where nothing did.
     pub encrypted: Option<Encryption>,
-}
-
-/// Campaign that led to a conversation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Campaign {
-    /// Campaign.
-    pub campaign_id: Option<String>,
-    /// Engagement of the campaign.
-    pub engagement_id: Option<String>,
-}
-
-/// One hand-over to another agent or skill.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transfer {
-    /// When, epoch milliseconds.
-    pub time_ms: Option<i64>,
-    /// Skill it left.
-    pub skill_id: Option<String>,
-    /// Skill it went to.
-    pub target_skill_id: Option<String>,
-    /// Agent it left.
-    pub agent_id: Option<String>,
-    /// Agent it went to.
-    pub target_agent_id: Option<String>,
-    /// Code; LivePerson publishes no list.
-    pub reason: Option<i64>,
-    /// Start of the wait inside the transfer.
-    pub queue_start_ms: Option<i64>,
-    /// End of the wait inside the transfer.
-    pub queue_end_ms: Option<i64>,
-    /// Whether the visitor wrote a line in the part that ended here.
-    pub interactive: Option<bool>,
 }
 
 /// An agent that took part.
@@ -160,12 +155,52 @@ impl Conversation {
                 meet(message.agent_id.as_deref(), Some(message.by.as_str()).filter(|by| !by.is_empty()));
             }
         }
+        for profile in &self.agent_profiles {
+            meet(Some(&profile.id), profile.name());
+        }
         for transfer in &self.transfers {
             meet(transfer.agent_id.as_deref(), None);
             meet(transfer.target_agent_id.as_deref(), None);
         }
         meet(self.agent_id.as_deref(), None);
         agents
+    }
+
+    /// Every name the conversation knows its agents by: on the transcript, and those of their profiles.
+    pub fn agent_names(&self) -> Vec<&str> {
+        self.names_of(&self.agents())
+    }
+
+    /// As [`Conversation::agent_names`], for [`Conversation::agents`] that are known already.
+    pub fn names_of<'a>(&'a self, agents: &[Agent<'a>]) -> Vec<&'a str> {
+        let mut names: Vec<&str> = agents.iter().filter_map(|agent| agent.name).collect();
+        let profiles = self.agent_profiles.iter();
+        for name in profiles.flat_map(|p| [&p.nickname, &p.full_name, &p.login_name]).flatten() {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// The engagement attributes, readable; those that are no JSON are left out.
+    pub fn sdes(&self) -> Vec<SdeEvent> {
+        self.attributes.iter().filter_map(|attribute| sde_event(attribute)).collect()
+    }
+
+    /// Questions and answers of the surveys, as `survey:` looks for them.
+    pub fn survey_texts(&self) -> Vec<String> {
+        const TEXTS: [&str; 7] = ["question", "answer", "questionText", "displayName", "value", "values", "surveyName"];
+        let values = self.surveys.iter().flat_map(|survey| flattened(survey));
+        let is_text = |path: &str| path.rsplit('.').next().is_some_and(|last| TEXTS.contains(&last));
+        let mut texts: Vec<String> = Vec::new();
+        for value in values.filter(|value| is_text(&value.path)) {
+            // The value stands beside the list of values in chat surveys.
+            if texts.last() != Some(&value.text) {
+                texts.push(value.text);
+            }
+        }
+        texts
     }
 
     /// Every skill the conversation ever had: the record's list, the last one, and both sides of each transfer.

@@ -45,7 +45,8 @@ fn read_object(value: &Value, decoder: &mut Decoder<'_, '_>) {
             let is_armored = has_armor(&json);
             let raw = Raw { json: &json, offset: None };
             for (place, found) in contents.found {
-                decoder.emit_found(found, &json[place], &contents.envelope, 0, &raw, is_armored);
+                let part = found.text_in(place, &json);
+                decoder.emit_found(found, part, &contents.envelope, 0, &raw, is_armored);
             }
         }
         Err(broken) => decoder.broken(ProblemKind::BrokenRecord, 0, broken.reason),

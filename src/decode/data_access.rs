@@ -3,9 +3,9 @@
 //! Field names are those of reference `data-access.md`, section 7, in every spelling it gives. Fields this version does
 //! not know are kept as JSON text, so that nothing an answer holds is invisible.
 
-use super::avro_json::{Broken, Pull, is_list};
+use super::avro_json::{Broken, Pull};
 use super::problem::{ProblemKind, Problems};
-use crate::conversation::{Campaign, Conversation, Message, Role, Transfer};
+use crate::conversation::{Campaign, Conversation, Message, Role, Supplement, Transfer};
 use std::ops::Range;
 
 type Result<T> = std::result::Result<T, Broken>;
@@ -15,7 +15,12 @@ type Result<T> = std::result::Result<T, Broken>;
 pub(super) struct Envelope {
     pub(super) account_id: Option<String>,
     pub(super) data_type: Option<String>,
+    pub(super) start_ms: Option<i64>,
     pub(super) end_ms: Option<i64>,
+    /// Where it came from; Data Access unless an answer says otherwise.
+    pub(super) source: Option<&'static str>,
+    /// When the source answered; Data Access files have the start of their window instead.
+    pub(super) age_ms: Option<i64>,
 }
 
 /// Visitor ids that precede the engagements of one body.
@@ -28,11 +33,13 @@ pub(super) struct Header {
 
 /// What one top-level value held.
 #[derive(Debug, Default)]
-pub(super) struct Contents {
+pub(super) struct Contents<'j> {
     pub(super) envelope: Envelope,
     /// Conversations, and encrypted parts, with the place of each in the value.
     pub(super) found: Vec<(Range<usize>, Found)>,
-    /// Bodies of other kinds (survey, web session, agent activity).
+    /// Bodies that hold no engagements, until `supplements.rs` has looked at them.
+    pub(super) others: Vec<OtherBody<'j>>,
+    /// Bodies of kinds that are not searched (agent activity).
     pub(super) other_bodies: u64,
 }
 
@@ -45,8 +52,37 @@ pub(super) enum Found {
     Sealed(Header),
 }
 
+impl Found {
+    /// What it is read from again once it is clear. `place`: where it stands in `value`.
+    pub(super) fn text_in<'v>(&self, place: Range<usize>, value: &'v [u8]) -> &'v [u8] {
+        match self {
+            // Several bodies make it up, so only the whole is JSON.
+            Found::Conversation(found) if found.supplement == Some(Supplement::WebSession) => value,
+            _ => &value[place],
+        }
+    }
+}
+
+/// A body that holds no engagements.
+#[derive(Debug)]
+pub(super) struct OtherBody<'j> {
+    pub(super) header: Header,
+    pub(super) payloads: Vec<Payload<'j>>,
+    /// Where it stands in the value.
+    pub(super) place: Range<usize>,
+}
+
+/// A field of such a body beside its header.
+#[derive(Debug)]
+pub(super) struct Payload<'j> {
+    pub(super) name: String,
+    pub(super) json: &'j [u8],
+    /// Offset of `json` in the value.
+    pub(super) at: usize,
+}
+
 /// Reads a whole top-level value.
-pub(super) fn read_value(pull: &mut Pull<'_>) -> Result<Contents> {
+pub(super) fn read_value<'j>(pull: &mut Pull<'j>) -> Result<Contents<'j>> {
     let mut contents = Contents::default();
     pull.record(&str::to_owned, &mut |pull, key: String| match key.as_str() {
         "dataType" => set(pull.text(), &mut contents.envelope.data_type),
@@ -56,61 +92,17 @@ pub(super) fn read_value(pull: &mut Pull<'_>) -> Result<Contents> {
                 contents.found.push((place, Found::Sealed(Header::default())));
                 Ok(())
             }
-            None => pull.array(&mut |pull| read_element(pull, &mut contents.found, &mut contents.other_bodies)),
+            None => pull.array(&mut |pull| read_element(pull, &mut contents)),
         },
         _ => pull.skip(),
     })?;
+    super::supplements::add(&mut contents)?;
     for (_, found) in &mut contents.found {
         if let Found::Conversation(conversation) = found {
             conversation.account_id = contents.envelope.account_id.clone().unwrap_or_default();
         }
     }
     Ok(contents)
-}
-
-/// Reads what came out of an encrypted part: a whole value, an element of its collection, a body, a conversation, or a
-/// list of any of these. Their first keys tell them apart.
-pub(super) fn read_part(json: &[u8]) -> Result<Contents> {
-    let mut contents = Contents::default();
-    let mut pull = Pull::new(json);
-    if !is_list(json) {
-        let raw = pull.raw()?;
-        read_of_part(raw, pull.at() - raw.len(), &mut contents)?;
-        return Ok(contents);
-    }
-    pull.array(&mut |pull| {
-        let raw = pull.raw()?;
-        read_of_part(raw, pull.at() - raw.len(), &mut contents)
-    })?;
-    Ok(contents)
-}
-
-/// `base`: where `raw` begins in the text that it is a part of.
-fn read_of_part(raw: &[u8], base: usize, contents: &mut Contents) -> Result<()> {
-    let mut keys = Vec::new();
-    Pull::new(raw).record(&str::to_owned, &mut |pull, key: String| {
-        keys.push(key);
-        pull.skip()
-    })?;
-    let has = |known: &[&str]| keys.iter().any(|key| known.contains(&key.as_str()));
-    let mut pull = Pull::new(raw);
-    let first = contents.found.len();
-    if has(&["recordCollection", "dataType", "metaData"]) {
-        let value = read_value(&mut pull)?;
-        contents.envelope = value.envelope;
-        contents.found.extend(value.found);
-        contents.other_bodies += value.other_bodies;
-    } else if has(&["body"]) {
-        read_element(&mut pull, &mut contents.found, &mut contents.other_bodies)?;
-    } else if has(&["engagements", "header"]) {
-        read_body(&mut pull, &mut contents.found, &mut contents.other_bodies)?;
-    } else if let Some(conversation) = read_conversation(&mut pull)? {
-        contents.found.push((0..raw.len(), Found::Conversation(conversation)));
-    }
-    for (place, _) in &mut contents.found[first..] {
-        *place = place.start + base..place.end + base;
-    }
-    Ok(())
 }
 
 fn set<T>(value: Result<Option<T>>, into: &mut Option<T>) -> Result<()> {
@@ -121,16 +113,19 @@ fn set<T>(value: Result<Option<T>>, into: &mut Option<T>) -> Result<()> {
 pub(super) fn read_meta_data(pull: &mut Pull<'_>, envelope: &mut Envelope) -> Result<()> {
     enum Key {
         Account,
+        Start,
         End,
         Other,
     }
     let name = |key: &str| match key {
         "accountId" => Key::Account,
+        "startTime" => Key::Start,
         "endTime" => Key::End,
         _ => Key::Other,
     };
     pull.record(&name, &mut |pull, key| match key {
         Key::Account => set(pull.text(), &mut envelope.account_id),
+        Key::Start => set(pull.integer(), &mut envelope.start_ms),
         Key::End => set(pull.integer(), &mut envelope.end_ms),
         Key::Other => pull.skip(),
     })
@@ -138,35 +133,37 @@ pub(super) fn read_meta_data(pull: &mut Pull<'_>, envelope: &mut Envelope) -> Re
 }
 
 /// An element of `recordCollection`: `{ "body": { "<branch>": { header, engagements } } }`.
-fn read_element(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Found)>, other_bodies: &mut u64) -> Result<()> {
+pub(super) fn read_element<'j>(pull: &mut Pull<'j>, contents: &mut Contents<'j>) -> Result<()> {
     if let Some(place) = pull.sealed()? {
-        found.push((place, Found::Sealed(Header::default())));
+        contents.found.push((place, Found::Sealed(Header::default())));
         return Ok(());
     }
     pull.record(&|key: &str| key == "body", &mut |pull, is_body| {
-        if is_body { read_body(pull, found, other_bodies) } else { pull.skip() }
+        if is_body { read_body(pull, contents) } else { pull.skip() }
     })
     .map(drop)
 }
 
-fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Found)>, other_bodies: &mut u64) -> Result<()> {
+pub(super) fn read_body<'j>(pull: &mut Pull<'j>, contents: &mut Contents<'j>) -> Result<()> {
     if let Some(place) = pull.sealed()? {
-        found.push((place, Found::Sealed(Header::default())));
+        contents.found.push((place, Found::Sealed(Header::default())));
         return Ok(());
     }
     enum Key {
         Header,
         Engagements,
-        Other,
+        Other(String),
     }
     let name = |key: &str| match key {
         "header" => Key::Header,
         "engagements" => Key::Engagements,
-        _ => Key::Other,
+        other => Key::Other(other.to_owned()),
     };
-    let first = found.len();
+    let first = contents.found.len();
+    let start = pull.at();
     let mut header = Header::default();
     let mut has_engagements = false;
+    let mut payloads = Vec::new();
     pull.record(&name, &mut |pull, key| match key {
         Key::Header => {
             header = read_header(pull)?;
@@ -176,22 +173,27 @@ fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Found)>, other_
             has_engagements = true;
             pull.array(&mut |pull| {
                 if let Some(place) = pull.sealed()? {
-                    found.push((place, Found::Sealed(Header::default())));
+                    contents.found.push((place, Found::Sealed(Header::default())));
                     return Ok(());
                 }
                 let at = pull.at();
                 if let Some(conversation) = read_conversation(pull)? {
-                    found.push((at..pull.at(), Found::Conversation(conversation)));
+                    contents.found.push((at..pull.at(), Found::Conversation(conversation)));
                 }
                 Ok(())
             })
         }
-        Key::Other => pull.skip(),
+        Key::Other(name) => {
+            let json = pull.raw()?;
+            payloads.push(Payload { name, json, at: pull.at() - json.len() });
+            Ok(())
+        }
     })?;
     if !has_engagements {
-        *other_bodies += 1;
+        contents.others.push(OtherBody { header, payloads, place: start..pull.at() });
+        return Ok(());
     }
-    for (_, found) in &mut found[first..] {
+    for (_, found) in &mut contents.found[first..] {
         match found {
             Found::Conversation(conversation) => header.put_into(conversation),
             Found::Sealed(of_body) => of_body.clone_from(&header),

@@ -7,11 +7,12 @@
 
 use super::avro_json::{Broken, Pull, is_text};
 use super::data_access::{self, Contents, Envelope, Header};
+use super::parts::Form;
 use super::problem::ProblemKind;
 use super::repair::repaired;
 use super::sealed::has_armor;
 use super::text::{Fault, Text};
-use super::{Decoder, Raw};
+use super::{Decoder, Raw, answers, supplements};
 use std::io::BufRead;
 
 /// Longest line that is parsed as it stands.
@@ -37,9 +38,13 @@ pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, decoder: &mut Decoder<'_, 
             text.resynchronise();
             continue;
         }
+        if answers::is_ahead(&mut text) {
+            answers::read(&mut text, decoder);
+            continue;
+        }
         let whole_line = text.line_length(MAX_LINE);
         let finished = whole_line.is_some_and(|length| read_line(&mut text, length, decoder));
-        if !finished {
+        if !finished && !supplements::read_whole(&mut text, decoder) {
             read_carefully(&mut text, decoder);
         }
     }
@@ -100,7 +105,13 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
     }
 }
 
-fn emit_all(contents: Contents, base: u64, value: &[u8], as_it_stands: bool, decoder: &mut Decoder<'_, '_>) {
+pub(super) fn emit_all(
+    contents: Contents<'_>,
+    base: u64,
+    value: &[u8],
+    as_it_stands: bool,
+    decoder: &mut Decoder<'_, '_>,
+) {
     decoder.report.records += 1;
     note_other_bodies(contents.other_bodies, contents.found.is_empty(), &contents.envelope, base, decoder);
     decoder.emit_all(contents, base, value, as_it_stands);
@@ -126,6 +137,11 @@ fn read_carefully(text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) {
     let Document { envelope, other_bodies, decoder } = document;
     let nothing_else = outcome.is_ok() && decoder.ordinal == first_ordinal;
     note_other_bodies(other_bodies, nothing_else, &envelope, start, decoder);
+    after_fault(outcome, start, text, decoder);
+}
+
+/// Counts what kept a value that began at `start` from being read, and goes to where the next may begin.
+pub(super) fn after_fault(outcome: Walk, start: u64, text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) {
     match outcome {
         Ok(()) => {}
         Err(Fault::Cut) => {
@@ -157,7 +173,7 @@ struct Document<'d, 'a, 's> {
     decoder: &'d mut Decoder<'a, 's>,
 }
 
-type Walk = Result<(), Fault>;
+pub(super) type Walk = Result<(), Fault>;
 
 impl Document<'_, '_, '_> {
     fn value(&mut self, text: &mut Text<'_>) -> Walk {
@@ -253,6 +269,7 @@ impl Document<'_, '_, '_> {
         let mut pull = Pull::new(json);
         let mut read = data_access::read_conversation(&mut pull);
         let mended;
+        let mut legible = json;
         if read.is_err()
             && let Some(copy) = repaired(json)
         {
@@ -260,6 +277,7 @@ impl Document<'_, '_, '_> {
             pull = Pull::new(&mended);
             read = data_access::read_conversation(&mut pull);
             if read.is_ok() {
+                legible = &mended;
                 self.decoder.note(ProblemKind::Repaired, at, "invalid text was replaced for reading");
             }
         }
@@ -268,7 +286,7 @@ impl Document<'_, '_, '_> {
                 header.put_into(&mut conversation);
                 conversation.account_id = self.envelope.account_id.clone().unwrap_or_default();
                 if has_armor(json) {
-                    conversation = self.decoder.opened(json, conversation, at);
+                    conversation = self.decoder.opened(legible, conversation, Form::Engagement, at);
                 } else {
                     data_access::note_odd(&pull, self.decoder.ordinal, at, &mut self.decoder.report.problems);
                 }
@@ -307,13 +325,13 @@ fn swallows_record(json: &[u8]) -> bool {
 }
 
 /// Reads a small value of the envelope; one that is broken is passed over, it only loses itself.
-fn small(text: &mut Text<'_>, read: impl FnOnce(&mut Pull<'_>) -> Result<(), Broken>) -> Walk {
+pub(super) fn small(text: &mut Text<'_>, read: impl FnOnce(&mut Pull<'_>) -> Result<(), Broken>) -> Walk {
     let (at, json) = text.frame()?;
     read(&mut Pull::new(json)).map_err(|broken| Fault::Syntax(at + broken.at as u64, "a broken envelope"))
 }
 
 /// Walks an object, with the reader at each value in turn.
-fn object(text: &mut Text<'_>, field: &mut dyn FnMut(&mut Text<'_>, &str) -> Walk) -> Walk {
+pub(super) fn object(text: &mut Text<'_>, field: &mut dyn FnMut(&mut Text<'_>, &str) -> Walk) -> Walk {
     text.skip_space();
     if text.peek() == Some(b'n') {
         return text.skip_value();
@@ -369,7 +387,7 @@ fn refuse_record(text: &mut Text<'_>) -> Walk {
 }
 
 /// Walks a list, bare or wrapped in `{"array": …}`, with the reader at each element in turn.
-fn list(text: &mut Text<'_>, depth: u8, item: &mut dyn FnMut(&mut Text<'_>) -> Walk) -> Walk {
+pub(super) fn list(text: &mut Text<'_>, depth: u8, item: &mut dyn FnMut(&mut Text<'_>) -> Walk) -> Walk {
     text.skip_space();
     match text.peek() {
         Some(b'[') => {}

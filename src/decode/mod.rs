@@ -1,30 +1,45 @@
 //! Raw bytes → conversations.
 //!
-//! * Takes: a file of the archive, whatever its container and whichever form of the envelope it uses; the PGP keys at hand.
+//! * Takes: a file of the archive: Data Access records in any container and envelope, or archived answers of the history
+//!   APIs; the PGP keys at hand.
 //! * Gives: one [`Revision`] per conversation record, to a callback, and a [`FileReport`].
 //! * Promises: streams in bounded memory; a bad record never stops a file; every problem is counted and located.
 //! * Never: trusts a file name, recurses with the input, or changes a byte of the archive.
-//! * Start reading at: [`decode_file`], then `envelope.rs`.
+//! * Start reading at: [`decode_file`], then `envelope.rs` (Data Access) and `answers.rs` (the history APIs).
 
+mod agent_activity;
+mod answers;
 mod armor;
 mod avro_json;
 mod avro_ocf;
 mod container;
 mod data_access;
+mod engagement_history;
 mod envelope;
+mod fields;
+mod messaging;
+mod messaging_lines;
 mod openpgp;
 mod parts;
 mod problem;
 mod repair;
+mod rich_content;
 mod sealed;
+mod supplements;
 mod text;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod answers_tests;
+
+pub use agent_activity::{ActivityReport, AgentEvent, agent_events};
 pub use container::{Container, container_of};
 pub use openpgp::{ANONYMOUS, Keyring, KeyringError};
 pub use problem::{Problem, ProblemKind, Problems};
 
-use crate::conversation::{Conversation, Encryption, Record, Revision};
+use crate::conversation::{Conversation, Encryption, MASK, Record, Revision};
 use data_access::{Contents, Envelope, Found};
+use parts::Form;
 use std::collections::BTreeSet;
 use std::io::{self, Read, Seek};
 
@@ -241,20 +256,20 @@ impl<'d, 's> Decoder<'d, 's> {
     }
 
     /// Hands over what a value held. `base`: where it begins in the file; `as_it_stands`: whether the file holds it so.
-    fn emit_all(&mut self, contents: Contents, base: u64, value: &[u8], as_it_stands: bool) {
+    fn emit_all(&mut self, contents: Contents<'_>, base: u64, value: &[u8], as_it_stands: bool) {
         let is_armored = sealed::has_armor(value);
         let is_alone = contents.found.len() == 1;
         for (place, found) in contents.found {
             let byte = base + place.start as u64;
-            let part = &value[place];
             // A value with one conversation is the record; of one with several, the conversation is.
-            let (json, offset) = if is_alone { (value, base) } else { (part, byte) };
+            let (json, offset) = if is_alone { (value, base) } else { (&value[place.clone()], byte) };
             let raw = Raw { json, offset: as_it_stands.then_some(offset) };
+            let part = found.text_in(place, value);
             self.emit_found(found, part, &contents.envelope, byte, &raw, is_armored);
         }
     }
 
-    /// Hands over what stands in `part` of a value, opened where the value `is_armored`.
+    /// Hands over what was read from `part` of a value, opened where the value `is_armored`.
     fn emit_found(
         &mut self,
         found: Found,
@@ -266,7 +281,8 @@ impl<'d, 's> Decoder<'d, 's> {
     ) {
         match found {
             Found::Conversation(conversation) if is_armored => {
-                let conversation = self.opened(part, conversation, byte);
+                let form = Form::of(&conversation);
+                let conversation = self.opened(part, conversation, form, byte);
                 self.emit(conversation, envelope, byte, raw);
             }
             Found::Conversation(conversation) => self.emit(conversation, envelope, byte, raw),
@@ -291,10 +307,13 @@ impl<'d, 's> Decoder<'d, 's> {
         }
         let is_closed_part =
             content.conversation_id.is_none() && content.end_ms.is_none() && content.encrypted.is_some();
-        if content.conversation_id.is_none() && !is_closed_part {
+        // A survey may be nobody's, and a web session has no conversation.
+        if content.conversation_id.is_none() && content.supplement.is_none() && !is_closed_part {
             self.note(ProblemKind::NoConversationId, byte, "the record has no conversationId");
         }
-        let age_ms = self.context.window_start_ms.or(envelope.end_ms).or(content.end_ms).unwrap_or(0);
+        content.is_masked = memchr::memmem::find(raw.json, MASK.as_bytes()).is_some();
+        let age_ms =
+            envelope.age_ms.or(self.context.window_start_ms).or(envelope.end_ms).or(content.end_ms).unwrap_or(0);
         let record =
             Record { file: self.context.path.clone(), sha256: self.context.sha256.clone(), record: self.ordinal };
         match &self.part {
@@ -302,7 +321,12 @@ impl<'d, 's> Decoder<'d, 's> {
             None => self.ordinal += 1,
         }
         self.report.conversations += 1;
-        let revision = Revision { age_ms, source: "data-access".into(), records: vec![record], content };
+        let revision = Revision {
+            age_ms,
+            source: envelope.source.unwrap_or("data-access").into(),
+            records: vec![record],
+            content,
+        };
         self.stopped = !(self.sink)(revision);
     }
 

@@ -4,14 +4,15 @@
 //! places in the archive, and must not depend on which keys are at hand. All conversations inside carry its ordinal.
 //! Where it stays closed, a conversation without an id stands for it, so that it is counted and found.
 
+use super::answers::{self, Reader};
 use super::armor::{self, BEGIN_MESSAGE};
-use super::avro_json::Pull;
-use super::data_access::{self, Envelope, Header};
+use super::avro_json::{Broken, Pull, is_list};
+use super::data_access::{self, Contents, Envelope, Found, Header};
 use super::openpgp::{Clear, Keyring, OpenedStream, Sealed};
 use super::problem::ProblemKind;
 use super::sealed::{Opener, has_armor, unescaped_value};
-use super::{Container, Decoder, Raw, container_of};
-use crate::conversation::{Conversation, DAMAGED_MARKER, Encryption, Message, Role, encrypted_marker};
+use super::{Container, Decoder, Raw, container_of, supplements};
+use crate::conversation::{Conversation, DAMAGED_MARKER, Encryption, Message, Role, Supplement, encrypted_marker};
 use pgp::armor::Dearmor;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::ops::Range;
@@ -28,14 +29,37 @@ const SMALLEST_LIMIT: u64 = 64 << 20;
 /// Largest zip file inside a message: it must lie in memory, because its clear text must not lie on a disk.
 const MAX_ZIP: u64 = 256 << 20;
 
+/// What a text is that holds a conversation: how it is read again once it is clear.
+#[derive(Clone, Copy)]
+pub(super) enum Form {
+    /// An element of `engagements`.
+    Engagement,
+    /// An element of `surveys`.
+    Survey,
+    /// A whole value whose bodies are one web session.
+    WebSession,
+    /// A record of an archived answer.
+    Answer(Reader),
+}
+
+impl Form {
+    /// What Data Access wrote the conversation as.
+    pub(super) fn of(conversation: &Conversation) -> Form {
+        match conversation.supplement {
+            Some(Supplement::Survey) => Form::Survey,
+            Some(Supplement::WebSession) => Form::WebSession,
+            None => Form::Engagement,
+        }
+    }
+}
+
 impl Decoder<'_, '_> {
     /// A conversation that was read from JSON with armor in it: as it reads in clear.
-    pub(super) fn opened(&mut self, json: &[u8], closed: Conversation, byte: u64) -> Conversation {
+    pub(super) fn opened(&mut self, json: &[u8], closed: Conversation, form: Form, byte: u64) -> Conversation {
         let keys = self.keys.unwrap_or(&NO_KEYS);
         let mut opener = Opener::new(keys, self.limits.max_record_bytes);
         let clear = opener.record(json);
-        let mut pull = Pull::new(&clear);
-        let Ok(Some(mut conversation)) = data_access::read_conversation(&mut pull) else {
+        let Some(mut conversation) = self.read_again(&clear, form, byte) else {
             // What is put in is valid where what was there was valid, so this is not met; base64 is no text all the same.
             let mut closed = closed;
             for line in closed.messages.iter_mut().filter(|line| has_armor(line.text.as_bytes())) {
@@ -43,15 +67,30 @@ impl Decoder<'_, '_> {
             }
             return closed;
         };
-        data_access::note_odd(&pull, self.ordinal, byte, &mut self.report.problems);
-        let mut header = Header::of(&closed);
-        header.ids_mut().into_iter().for_each(|id| opener.leaf(id));
-        header.put_into(&mut conversation);
-        conversation.account_id = closed.account_id;
+        // The ids of a body's header stand outside of an engagement or survey.
+        if matches!(form, Form::Engagement | Form::Survey) {
+            let mut header = Header::of(&closed);
+            header.ids_mut().into_iter().for_each(|id| opener.leaf(id));
+            header.put_into(&mut conversation);
+            conversation.account_id = closed.account_id;
+        }
         self.account_for(&opener, byte);
         let found = &opener.encryption;
         conversation.encrypted = (found.opened + found.unreadable > 0).then(|| found.clone());
         conversation
+    }
+
+    fn read_again(&mut self, clear: &[u8], form: Form, byte: u64) -> Option<Conversation> {
+        let mut pull = Pull::new(clear);
+        let read = match form {
+            Form::Engagement => data_access::read_conversation(&mut pull),
+            Form::Survey => supplements::read_survey(clear),
+            Form::WebSession => supplements::read_session(clear),
+            Form::Answer(read) => read(clear).map(Some),
+        };
+        let conversation = read.ok()??;
+        data_access::note_odd(&pull, self.ordinal, byte, &mut self.report.problems);
+        Some(conversation)
     }
 
     fn account_for(&mut self, opener: &Opener<'_>, byte: u64) {
@@ -80,20 +119,13 @@ impl Decoder<'_, '_> {
             return;
         }
         self.report.json_bytes += clear.len() as u64;
-        self.inside(found, |decoder| match data_access::read_part(clear.as_bytes()) {
+        self.inside(found, |decoder| match read_part(clear.as_bytes(), envelope) {
             Ok(contents) => decoder.emit_part(contents, envelope, header, clear.as_bytes(), byte),
             Err(broken) => decoder.broken(ProblemKind::BrokenRecord, byte, format!("encrypted: {}", broken.reason)),
         });
     }
 
-    fn emit_part(
-        &mut self,
-        mut contents: data_access::Contents,
-        outer: &Envelope,
-        header: &Header,
-        clear: &[u8],
-        byte: u64,
-    ) {
+    fn emit_part(&mut self, mut contents: Contents<'_>, outer: &Envelope, header: &Header, clear: &[u8], byte: u64) {
         let envelope = &mut contents.envelope;
         envelope.account_id = envelope.account_id.take().or_else(|| outer.account_id.clone());
         envelope.end_ms = envelope.end_ms.or(outer.end_ms);
@@ -103,7 +135,7 @@ impl Decoder<'_, '_> {
         }
         for (place, found) in contents.found {
             // A part inside a part was opened with it, or stays closed with its reason counted.
-            let data_access::Found::Conversation(mut conversation) = found else { continue };
+            let Found::Conversation(mut conversation) = found else { continue };
             let mut of_body = Header::of(&conversation);
             of_body.complete(header);
             of_body.put_into(&mut conversation);
@@ -277,6 +309,59 @@ impl Decoder<'_, '_> {
             Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
         }
     }
+}
+
+/// Reads what came out of an encrypted part: a whole value, an element of its collection, a body, a conversation, a survey,
+/// a record of an answer, or a list of any of these. Their first keys tell them apart. `outer`: of what it stood in.
+fn read_part<'j>(json: &'j [u8], outer: &Envelope) -> Result<Contents<'j>, Broken> {
+    let mut contents = Contents { envelope: outer.clone(), ..Contents::default() };
+    let mut pull = Pull::new(json);
+    if !is_list(json) {
+        let raw = pull.raw()?;
+        read_of_part(raw, pull.at() - raw.len(), &mut contents)?;
+        return Ok(contents);
+    }
+    pull.array(&mut |pull| {
+        let raw = pull.raw()?;
+        read_of_part(raw, pull.at() - raw.len(), &mut contents)
+    })?;
+    Ok(contents)
+}
+
+/// `base`: where `raw` begins in the text that it is a part of.
+fn read_of_part<'j>(raw: &'j [u8], base: usize, contents: &mut Contents<'j>) -> Result<(), Broken> {
+    let mut keys = Vec::new();
+    Pull::new(raw).record(&str::to_owned, &mut |pull, key: String| {
+        keys.push(key);
+        pull.skip()
+    })?;
+    let has = |known: &[&str]| keys.iter().any(|key| known.contains(&key.as_str()));
+    let first = contents.found.len();
+    let mut pull = Pull::new(raw);
+    let mut only = None;
+    if let Some(read) = contents.envelope.source.and_then(answers::reader_of) {
+        only = (!keys.is_empty()).then(|| read(raw)).transpose()?;
+    } else if has(&["recordCollection", "dataType", "metaData"]) {
+        let value = data_access::read_value(&mut pull)?;
+        contents.envelope = value.envelope;
+        contents.found.extend(value.found);
+        contents.other_bodies += value.other_bodies;
+    } else if has(&["body"]) {
+        data_access::read_element(&mut pull, contents)?;
+        supplements::add(contents)?;
+    } else if has(&["engagements", "header", "surveys"]) || has(&supplements::WEB_SESSION) {
+        data_access::read_body(&mut pull, contents)?;
+        supplements::add(contents)?;
+    } else if has(&["contents", "viewTime"]) {
+        only = supplements::read_survey(raw)?;
+    } else {
+        only = data_access::read_conversation(&mut pull)?;
+    }
+    contents.found.extend(only.map(|conversation| (0..raw.len(), Found::Conversation(conversation))));
+    for (place, _) in &mut contents.found[first..] {
+        *place = place.start + base..place.end + base;
+    }
+    Ok(())
 }
 
 /// Opens nothing; stands in where no keys were given.

@@ -64,6 +64,17 @@ fn slot_of(key: &str, outer: Slot) -> Slot {
         "text" => Slot::Text,
         "transcripts" => Slot::Line,
         "transfers" | "campaignData" | "secureForms" | "skills" | "mcs" | "fileData" | "linkData" => Slot::Structure,
+        // Of surveys and web sessions.
+        "surveys"
+        | "contents"
+        | "engagementAttributes"
+        | "navigationData"
+        | "achievedGoals"
+        | "eligibilityData"
+        | "impressions" => Slot::Structure,
+        // Of archived answers.
+        "info" | "campaign" | "dialogs" | "interactions" | "sdes" | "unAuthSdes" | "events" | "messageRecords"
+        | "messageData" | "msg" | "transcript" | "lines" => Slot::Structure,
         wrapper if is_branch(wrapper) => outer,
         _ => Slot::Leaf,
     }

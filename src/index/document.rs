@@ -3,6 +3,7 @@
 //! The document store holds the revisions themselves (postcard, one value), so a conversation can be shown, verified and
 //! merged with a later revision without going back to the archive.
 
+use super::attributes;
 use super::schema::Fields;
 use super::tokenizer::MESSAGE_END;
 use crate::conversation::{Conversation, Role, StoredConversation, plain_text};
@@ -36,17 +37,20 @@ pub fn document(fields: &Fields, stored: &StoredConversation) -> TantivyDocument
             d.add_i64(field, value);
         }
     }
-    for (field, value) in [(fields.mcs, c.mcs), (fields.csat, c.csat)] {
+    for (field, value) in [(fields.mcs, c.mcs), (fields.csat, c.csat), (fields.nps, c.nps)] {
         if let Some(value) = value {
             d.add_f64(field, value);
         }
     }
     d.add_u64(fields.transfers, c.transfers.len() as u64);
     d.add_u64(fields.messages, c.messages.len() as u64);
-    d.add_u64(fields.revisions, stored.revisions.len() as u64);
+    d.add_u64(fields.revisions, stored.version_count() as u64);
     d.add_u64(fields.records, stored.record_count());
-    for reason in c.transfers.iter().filter_map(|transfer| transfer.reason) {
-        d.add_text(fields.transfer_reason, reason.to_string());
+    for reason in c.transfers.iter().filter_map(|transfer| transfer.reason_text()) {
+        d.add_text(fields.transfer_reason, name(&reason.to_lowercase()));
+    }
+    if let Some(by) = c.closed_by.as_deref().filter(|by| !by.is_empty()) {
+        d.add_text(fields.closed_by, name(&by.to_lowercase()));
     }
     if let Some(interactive) = c.interactive {
         d.add_bool(fields.interactive, interactive);
@@ -55,25 +59,26 @@ pub fn document(fields: &Fields, stored: &StoredConversation) -> TantivyDocument
     for skill in c.all_skills() {
         d.add_text(fields.skill, name(skill));
     }
-    let mut nicknames = String::new();
-    for agent in c.agents() {
+    let agents = c.agents();
+    for agent in &agents {
         d.add_text(fields.agent_id, name(agent.id));
-        if let Some(nickname) = agent.name {
-            nicknames.push_str(nickname);
-            nicknames.push(MESSAGE_END);
-        }
     }
-    if !nicknames.is_empty() {
-        d.add_text(fields.agent_name, nicknames);
+    add_texts(&mut d, fields.agent_name, c.names_of(&agents).into_iter());
+    add_texts(&mut d, fields.skill_name, c.skill_names.iter().map(|(_, name)| name.as_str()));
+    add_texts(&mut d, fields.campaign, c.campaign.iter().flat_map(|campaign| campaign.searchable()));
+    if !c.surveys.is_empty() {
+        add_texts(&mut d, fields.survey, c.survey_texts().iter().map(String::as_str));
     }
-    if let Some(campaign) = &c.campaign {
-        let ids = [&campaign.campaign_id, &campaign.engagement_id].into_iter().flatten();
-        d.add_text(fields.campaign, ids.fold(String::new(), |ids, id| ids + id + MESSAGE_END.encode_utf8(&mut [0; 4])));
+    add_texts(&mut d, fields.summary, c.summary.as_deref().into_iter());
+    add_texts(&mut d, fields.intent, intents(c));
+    attributes::add(&mut d, fields, c);
+    for id in consumers(c) {
+        add_name(&mut d, fields.consumer_id, Some(id));
     }
-    add_name(&mut d, fields.consumer_id, c.consumer_id.as_deref());
     add_name(&mut d, fields.visitor_id, c.visitor_id.as_deref());
-    if let Some(kind) = &c.kind {
-        d.add_text(fields.kind, name(&kind_name(kind)));
+    add_name(&mut d, fields.visit_id, c.visit_id.as_deref());
+    if let Some(kind) = type_name(c) {
+        d.add_text(fields.kind, name(&kind));
     }
     if let Some(status) = c.status.as_deref().filter(|status| !status.is_empty()) {
         d.add_text(fields.status, name(&status_name(status)));
@@ -89,7 +94,7 @@ pub fn document(fields: &Fields, stored: &StoredConversation) -> TantivyDocument
     for source in sources {
         d.add_text(fields.source, source);
     }
-    for presence in presences(c, stored.revisions.len()) {
+    for presence in presences(c, stored.was_revised()) {
         d.add_text(fields.has, presence);
     }
     let mut closed_files: Vec<&str> = stored
@@ -116,6 +121,26 @@ pub fn stored_conversation(bytes: &[u8]) -> Result<StoredConversation, postcard:
     postcard::from_bytes(bytes)
 }
 
+/// The searchable type: that of the conversation, or what the record is instead of one.
+pub fn type_name(c: &Conversation) -> Option<String> {
+    match c.supplement {
+        Some(supplement) => Some(supplement.name().to_owned()),
+        None => c.kind.as_deref().map(kind_name),
+    }
+}
+
+/// Ids of everybody who asked.
+pub fn consumers(c: &Conversation) -> impl Iterator<Item = &str> {
+    let also = c.consumers.iter().map(|consumer| consumer.id.as_str());
+    let also = also.filter(|id| c.consumer_id.as_deref() != Some(*id));
+    c.consumer_id.as_deref().into_iter().chain(also)
+}
+
+/// Names and labels of the intents.
+pub fn intents(c: &Conversation) -> impl Iterator<Item = &str> {
+    c.intents.iter().flat_map(|intent| std::iter::once(intent.name.as_str()).chain(intent.label.as_deref()))
+}
+
 /// The searchable name of a conversation type: LivePerson writes `LIVE_CHAT`, people type `chat`.
 pub fn kind_name(kind: &str) -> String {
     match kind {
@@ -133,7 +158,7 @@ pub fn status_name(status: &str) -> String {
 }
 
 /// What `has:` finds. `encrypted`: what came so and is not opened.
-pub fn presences(c: &Conversation, revisions: usize) -> Vec<&'static str> {
+pub fn presences(c: &Conversation, was_revised: bool) -> Vec<&'static str> {
     let mut found = Vec::new();
     let mut note = |present: bool, name: &'static str| {
         if present {
@@ -145,12 +170,16 @@ pub fn presences(c: &Conversation, revisions: usize) -> Vec<&'static str> {
     note(!c.secure_forms.is_empty(), "form");
     note(c.messages.iter().any(has_link), "link");
     note(c.unreadable_messages() > 0, "encrypted");
-    note(revisions > 1, "revision");
+    note(was_revised, "revision");
+    note(c.is_masked, "masked");
+    note(!c.surveys.is_empty(), "survey");
+    note(c.messages.iter().any(|m| m.content_format.as_deref() == Some("HOSTED_FILE")), "file");
     found
 }
 
 fn has_link(message: &crate::conversation::Message) -> bool {
-    message.kind == "3" || ["http://", "https://", "www."].iter().any(|start| message.text.contains(start))
+    let is_link = message.kind == "3" || message.content_format.as_deref() == Some("LINK");
+    is_link || ["http://", "https://", "www."].iter().any(|start| message.text.contains(start))
 }
 
 /// Adds each speaker's lines as one text, so that positions run on inside a message and never into the next.
@@ -169,6 +198,20 @@ fn add_transcript(d: &mut TantivyDocument, fields: &Fields, c: &Conversation) {
             text.push_str(&plain_text(message));
         }
         d.add_text(fields.text_of(role), text);
+    }
+}
+
+/// Adds texts to a field of words, each by itself: no phrase crosses from one to the next.
+fn add_texts<'t>(d: &mut TantivyDocument, field: tantivy::schema::Field, texts: impl Iterator<Item = &'t str>) {
+    let mut joined = String::new();
+    for text in texts {
+        if !joined.is_empty() {
+            joined.push(MESSAGE_END);
+        }
+        joined.push_str(text);
+    }
+    if !joined.is_empty() {
+        d.add_text(field, joined);
     }
 }
 

@@ -6,6 +6,7 @@
 //! * Never: is the only place where something is known.
 //! * Start reading at: `schema.rs`, then [`Writer`].
 
+mod attributes;
 mod checkpoint;
 mod directory;
 mod document;
@@ -16,8 +17,11 @@ pub mod schema;
 pub mod tokenizer;
 mod writer;
 
+pub use attributes::{PATH_END, number_key};
 pub use checkpoint::Checkpoint;
-pub use document::{document, kind_name, name, presences, status_name, stored_conversation};
+pub use document::{
+    consumers, document, intents, kind_name, name, presences, status_name, stored_conversation, type_name,
+};
 pub use error::IndexError;
 pub use reader::Reader;
 pub use writer::{Writer, WriterOptions};

@@ -5,10 +5,13 @@ use super::error::IndexError;
 use super::home;
 use super::schema::Fields;
 use super::writer::{documents_of, for_each_duplicate, load};
-use crate::conversation::StoredConversation;
+use crate::conversation::{Conversation, StoredConversation, Supplement};
 use std::collections::BTreeSet;
 use std::path::Path;
 use tantivy::{DocAddress, Index, Searcher};
+
+/// Documents of one visitor that are looked through for the visit of a conversation.
+const MAX_VISITS: usize = 2000;
 
 /// One committed state of the index.
 pub struct Reader {
@@ -141,6 +144,39 @@ impl Reader {
             .filter(|address| !self.superseded.contains(address))
             .map(|address| self.load(*address))
             .collect()
+    }
+
+    /// Web sessions that a conversation belongs to: of its visit, or of its visitor while it lasted. At most `limit`.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn web_sessions_of(&self, c: &Conversation, limit: usize) -> Result<Vec<StoredConversation>, IndexError> {
+        let mut addresses = BTreeSet::new();
+        for (field, value) in [(self.fields.visit_id, &c.visit_id), (self.fields.visitor_id, &c.visitor_id)] {
+            if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
+                addresses.extend(documents_of(&self.searcher, field, super::document::name(value))?);
+            }
+        }
+        let mut found = Vec::new();
+        // A visitor may have come a thousand times: the visits are looked through, and no more than a few are kept.
+        let visible = addresses.into_iter().filter(|address| !self.superseded.contains(address));
+        for address in visible.take(MAX_VISITS) {
+            let stored = self.load(address)?;
+            let session = stored.merged();
+            let is_same_visit = session.visit_id.is_some() && session.visit_id == c.visit_id;
+            let overlaps =
+                match (session.start_ms, session.end_ms.or(session.start_ms), c.start_ms, c.end_ms.or(c.start_ms)) {
+                    (Some(from), Some(to), Some(start), Some(end)) => from <= end && start <= to,
+                    _ => false,
+                };
+            if session.supplement == Some(Supplement::WebSession) && (is_same_visit || overlaps) {
+                found.push(stored);
+                if found.len() == limit {
+                    break;
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The conversation with a key (`<account>:<id>`, or file hash `#` ordinal).

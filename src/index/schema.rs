@@ -11,7 +11,7 @@ use tantivy::schema::{
 };
 
 /// Changes whenever the fields, the tokenizer or the stored form change: an index of another version is rebuilt.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Handles of all fields. The names are those of the query language where it has one.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +32,16 @@ pub struct Fields {
     pub queue: Field,
     /// Code.
     pub end_reason: Field,
+    /// Who closed a messaging conversation, in lower case.
+    pub closed_by: Field,
     /// Code.
     pub start_reason: Field,
     /// Meaningful Connection Score.
     pub mcs: Field,
     /// Customer satisfaction.
     pub csat: Field,
+    /// Net Promoter Score.
+    pub nps: Field,
     /// Number of transfers.
     pub transfers: Field,
     /// Codes of the transfers.
@@ -52,17 +56,33 @@ pub struct Fields {
     pub interactive: Field,
     /// Skill ids the conversation ever had.
     pub skill: Field,
+    /// Names of those skills, as words.
+    pub skill_name: Field,
     /// Agent ids the conversation ever had.
     pub agent_id: Field,
-    /// Agent nicknames, as words.
+    /// Nicknames, full names and login names of the agents, as words.
     pub agent_name: Field,
-    /// Campaign and campaign-engagement ids, as words.
+    /// Ids and names of campaign and engagement, as words.
     pub campaign: Field,
-    /// Messaging consumer.
+    /// Messaging consumers.
     pub consumer_id: Field,
     /// Site visitor.
     pub visitor_id: Field,
-    /// `chat` or `messaging`, else the received value in lower case.
+    /// Site visit.
+    pub visit_id: Field,
+    /// Questions and answers of surveys, as words.
+    pub survey: Field,
+    /// Summary, as words.
+    pub summary: Field,
+    /// Names and labels of intents, as words.
+    pub intent: Field,
+    /// Words of all engagement attributes.
+    pub sde: Field,
+    /// The same words by path, see `attributes.rs`.
+    pub sde_word: Field,
+    /// Numbers of engagement attributes by path, see `attributes.rs`.
+    pub sde_number: Field,
+    /// `chat` or `messaging`, else the received value in lower case; `survey` and `web-session` where it is no conversation.
     pub kind: Field,
     /// Received value in lower case.
     pub device: Field,
@@ -106,9 +126,11 @@ pub fn schema() -> (Schema, Fields) {
         duration: builder.add_i64_field("duration", FAST),
         queue: builder.add_i64_field("queue", FAST),
         end_reason: builder.add_i64_field("end_reason", FAST),
+        closed_by: builder.add_text_field("closed_by", STRING),
         start_reason: builder.add_i64_field("start_reason", FAST),
         mcs: builder.add_f64_field("mcs", FAST),
         csat: builder.add_f64_field("csat", FAST),
+        nps: builder.add_f64_field("nps", FAST),
         transfers: builder.add_u64_field("transfers", FAST),
         transfer_reason: builder.add_text_field("transfer_reason", STRING),
         messages: builder.add_u64_field("messages", FAST),
@@ -116,11 +138,19 @@ pub fn schema() -> (Schema, Fields) {
         records: builder.add_u64_field("records", FAST),
         interactive: builder.add_bool_field("interactive", INDEXED),
         skill: builder.add_text_field("skill", countable_name.clone()),
+        skill_name: builder.add_text_field("skill_name", words.clone()),
         agent_id: builder.add_text_field("agent_id", countable_name.clone()),
         agent_name: builder.add_text_field("agent_name", words.clone()),
-        campaign: builder.add_text_field("campaign", words),
+        campaign: builder.add_text_field("campaign", words.clone()),
         consumer_id: builder.add_text_field("consumer_id", STRING),
         visitor_id: builder.add_text_field("visitor_id", STRING),
+        visit_id: builder.add_text_field("visit_id", STRING),
+        survey: builder.add_text_field("survey", words.clone()),
+        summary: builder.add_text_field("summary", words.clone()),
+        intent: builder.add_text_field("intent", words.clone()),
+        sde: builder.add_text_field("sde", words),
+        sde_word: builder.add_text_field("sde_word", STRING),
+        sde_number: builder.add_text_field("sde_number", STRING),
         kind: builder.add_text_field("type", countable_name.clone()),
         device: builder.add_text_field("device", countable_name.clone()),
         origin: builder.add_text_field("origin", STRING),

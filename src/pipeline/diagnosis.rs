@@ -121,7 +121,7 @@ fn is_data(archive: &Archive, path: &str, identity: &PathIdentity) -> std::io::R
     let place = layout::in_vault(archive.root(), path);
     match recognise(std::fs::File::open(&place)?, &identity.name)? {
         None => return Ok(false),
-        Some(ImportedKind::DataAccess(stream)) if stream != identity.stream => return Ok(false),
+        Some(ImportedKind::Stream(stream)) if stream != identity.stream => return Ok(false),
         Some(_) => {}
     }
     let context = FileContext {

@@ -65,8 +65,8 @@ pub struct ImportProblem {
 /// What kind of LivePerson data a file holds, by its first record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportedKind {
-    /// A Data Access file; the stream it belongs to.
-    DataAccess(&'static str),
+    /// Records of a known kind; the stream they belong to.
+    Stream(&'static str),
     /// LivePerson data whose kind cannot be seen without a key or a full parse.
     Unknown,
 }
@@ -214,7 +214,7 @@ fn import_file(archive: &Archive, path: &Path, bag: Option<&BagOrigin<'_>>) -> R
     };
     let (named_stream, window) = stream_and_window(name);
     let stream = match kind {
-        ImportedKind::DataAccess(stream) => stream,
+        ImportedKind::Stream(stream) => stream,
         ImportedKind::Unknown => named_stream.unwrap_or("imported"),
     };
     let provenance = Provenance {
@@ -323,6 +323,9 @@ fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
         || container_of(text) == Container::AvroContainer
         || named(name, &["gz", "json", "ndjson", "jsonl", "avro"])
         || stream_and_window(name).0.is_some();
+    if is_data && let Some(stream) = stream_of_answers(text) {
+        return Some(ImportedKind::Stream(stream));
+    }
     let names_records = holds("\"recordCollection\"") || holds("com.liveperson.dataaccess");
     if !is_data || !names_records {
         return None;
@@ -334,7 +337,24 @@ fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
         ("WebSession", "data-access/web-session"),
     ];
     let stream = streams.iter().find(|(branch, _)| holds(branch));
-    Some(stream.map_or(ImportedKind::Unknown, |(_, stream)| ImportedKind::DataAccess(stream)))
+    Some(stream.map_or(ImportedKind::Unknown, |(_, stream)| ImportedKind::Stream(stream)))
+}
+
+/// The stream of archived API answers, or of a bare answer of a history API.
+fn stream_of_answers(text: &[u8]) -> Option<&'static str> {
+    const STREAMS: [&str; 5] = [
+        "messaging-interactions",
+        "engagement-history",
+        "operational-realtime",
+        "messaging-operations",
+        "agent-metrics",
+    ];
+    let finds = |needle: &str| memchr::memmem::find(text, needle.as_bytes()).is_some();
+    if finds("\"type\":\"api-answer\"") {
+        return STREAMS.into_iter().find(|stream| finds(&format!("\"stream\":\"{stream}\"")));
+    }
+    let bodies = [("\"conversationHistoryRecords\"", STREAMS[0]), ("\"interactionHistoryRecords\"", STREAMS[1])];
+    bodies.into_iter().find(|(key, _)| finds(key)).map(|(_, stream)| stream)
 }
 
 #[cfg(test)]
@@ -357,7 +377,11 @@ mod tests {
     #[test]
     fn content_tells_the_kind() {
         let engagement = br#"{"recordCollection":[{"body":{"com.liveperson.dataaccess.EngagementData":{}}}]}"#;
-        assert_eq!(kind_of(engagement, "x"), Some(ImportedKind::DataAccess("data-access/engagement")));
+        assert_eq!(kind_of(engagement, "x"), Some(ImportedKind::Stream("data-access/engagement")));
+        let answer = br#"{"type":"api-answer","format":1,"stream":"engagement-history","call":"interactions/search"}"#;
+        assert_eq!(kind_of(answer, "x"), Some(ImportedKind::Stream("engagement-history")));
+        let body = br#"{"_metadata":{"count":0},"conversationHistoryRecords":[]}"#;
+        assert_eq!(kind_of(body, "x"), Some(ImportedKind::Stream("messaging-interactions")));
         assert_eq!(kind_of(br#"{"name":"package.json"}"#, "package.json"), None);
         assert_eq!(
             kind_of(b"# Notes\nThe `recordCollection` holds com.liveperson.dataaccess records", "README.md"),

@@ -243,12 +243,20 @@ impl<'r> IndexRun<'r> {
         }
         let bytes = missing.iter().map(|file| file.size_bytes).sum();
         (self.watcher)(Step::Ahead { files: missing.len() as u64, bytes });
-        self.index_stream(missing.into_iter())?;
+        self.index_in_rounds(missing.into_iter())?;
         self.commit()
     }
 
-    /// Indexes files as they come, on all cores. A long stream is committed in rounds.
-    pub(super) fn index_stream(&mut self, mut files: impl Iterator<Item = ArchivedFile>) -> Result<(), RunError> {
+    /// Indexes files as they are published, on all cores. One that was published while the ledger was being caught up comes
+    /// by both ways, and counts once.
+    pub(super) fn index_stream(&mut self, files: impl Iterator<Item = ArchivedFile>) -> Result<(), RunError> {
+        let known = self.writer.sequence();
+        let in_already = self.done.clone();
+        let is_in = |file: &ArchivedFile| file.sequence <= known || in_already.contains(&file.sequence);
+        self.index_in_rounds(files.filter(|file| !is_in(file)))
+    }
+
+    fn index_in_rounds(&mut self, mut files: impl Iterator<Item = ArchivedFile>) -> Result<(), RunError> {
         loop {
             let mut round_bytes = 0;
             let mut ended = true;

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::field::{FIELDS, Field, Kind, SPEAKERS, Scope};
 use super::parse::ParseOptions;
-use super::query::{Condition, Near, Operand, Query, Range, Test, TextPattern, TextQuery, Turns};
-use super::{lex, pattern, time};
+use super::query::{AttributeRange, Condition, Near, Operand, Query, Range, Test, TextPattern, TextQuery, Turns};
+use super::{lex, pattern, time, value};
 
 /// Words that random queries use most.
 pub(crate) const VOCABULARY: &[&str] = &[
@@ -38,6 +38,7 @@ pub(crate) fn query() -> impl Strategy<Value = Query> {
         6 => text().prop_map(Query::Text),
         2 => near().prop_map(Query::Near),
         1 => turns().prop_map(Query::Turns),
+        1 => attribute().prop_map(Query::Attribute),
         3 => condition().prop_map(Query::Meta),
     ];
     leaf.prop_recursive(5, 40, 5, |inner| {
@@ -54,12 +55,40 @@ pub(crate) fn text() -> impl Strategy<Value = TextQuery> {
     let scope = prop_oneof![
         4 => Just(Scope::Anywhere),
         3 => prop::sample::select(SPEAKERS).prop_map(|(_, scope)| scope),
-        1 => prop::option::of("[a-zA-Z]{1,6}(\\.[a-zA-Z0-9_-]{1,6}){0,2}").prop_map(Scope::Sde),
+        2 => prop::option::of(path()).prop_map(Scope::Sde),
     ];
-    (scope, any_pattern(), prop::bool::weighted(0.05)).prop_map(|(scope, pattern, any)| {
-        let pattern = if any && scope != Scope::Anywhere { TextPattern::Any } else { pattern };
-        TextQuery { scope, pattern }
-    })
+    (scope, any_pattern(), prop::bool::weighted(0.05))
+        .prop_map(|(scope, pattern, any)| {
+            let pattern = if any && scope != Scope::Anywhere { TextPattern::Any } else { pattern };
+            TextQuery { scope, pattern }
+        })
+        .prop_filter("reads as text", |text| match (&text.scope, &text.pattern) {
+            // A comparison of numbers, quoted when it is printed.
+            (Scope::Sde(_), TextPattern::Word(word)) => value::attribute_range(word) == Ok(None),
+            _ => true,
+        })
+}
+
+/// Paths that random attribute queries use: some that attributes have, some they do not.
+const PATHS: &[&str] = &[
+    "cartStatus.total",
+    "cartStatus",
+    "customerInfo.balance",
+    "CUSTOMERINFO",
+    "purchase.cart.numItems",
+    "no.such-1_x",
+];
+
+fn path() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => prop::sample::select(PATHS).prop_map(str::to_owned),
+        1 => "[a-zA-Z]{1,6}(\\.[a-zA-Z0-9_-]{1,6}){0,2}",
+    ]
+}
+
+fn attribute() -> impl Strategy<Value = AttributeRange> {
+    (prop::sample::select(PATHS), range((-9_999..99_999_i32).prop_map(tenths as fn(i32) -> f64)))
+        .prop_map(|(path, range)| AttributeRange { path: path.to_owned(), range })
 }
 
 fn any_pattern() -> impl Strategy<Value = TextPattern> {

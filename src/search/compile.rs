@@ -4,13 +4,14 @@
 //! are not in the index the way the language means them: for these the compiled query gives candidates, never too few,
 //! and the matcher decides on the transcript.
 
+use super::attributes::{AtPath, Attributes};
 use super::complaint::Complaint;
 use super::expand::{ExpandedWords, Gathered};
 use super::field::{Field as QueryField, Scope};
 use super::parse::Located;
-use super::query::{Condition, Near, Operand, Query as Tree, Range, Test, TextPattern, TextQuery};
+use super::query::{AttributeRange, Condition, Near, Operand, Query as Tree, Range, Test, TextPattern, TextQuery};
 use super::words::{WordPattern, WordSequence};
-use crate::conversation::Role;
+use crate::conversation::{Role, Supplement};
 use crate::index::name;
 use crate::index::schema::Fields;
 use std::ops::Bound;
@@ -34,17 +35,8 @@ pub(super) fn unsupported(located: &Located) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for (leaf, span) in located.leaves() {
         let reason = match leaf {
-            Tree::Text(TextQuery { scope: Scope::Sde(_), .. }) => {
-                Some("`sde:` is not built yet: Data Access engagement files hold no engagement attributes".to_owned())
-            }
             Tree::Text(text) => WordSequence::of(&text.pattern).err(),
-            Tree::Meta(Condition { field: QueryField::SkillName, .. }) => Some(
-                "`skill_name:` is not built yet: Data Access files hold skill numbers only; use `skill:`".to_owned(),
-            ),
             Tree::Meta(Condition { test: Test::Matches(pattern), .. }) => WordSequence::of(pattern).err(),
-            Tree::Meta(Condition { field: QueryField::EndReason, test: Test::Is(by) }) => Some(format!(
-                "`end_reason:{by}` is not built yet: only messaging conversations say who closed them; use a code such as 205"
-            )),
             _ => None,
         };
         if let Some(message) = reason {
@@ -83,6 +75,10 @@ pub(super) fn compile(tree: &Tree, fields: &Fields) -> Compiled {
             Compiled { candidates: Box::new(BooleanQuery::new(both.into())), exact: false, ranks: true }
         }
         Tree::Meta(condition) => meta(condition, fields),
+        Tree::Attribute(AttributeRange { path, range }) => {
+            let (path, wanted) = (path.to_lowercase(), AtPath::range(range));
+            exactly(Attributes { field: fields.sde_number, path, wanted })
+        }
     }
 }
 
@@ -111,7 +107,28 @@ pub(super) fn roles_of(scope: &Scope) -> &'static [Role] {
 }
 
 fn text_query(text: &TextQuery, fields: &Fields) -> Compiled {
+    match &text.scope {
+        Scope::Sde(None) => return sequence(&text.pattern, fields.sde),
+        Scope::Sde(Some(path)) => return at_path(&text.pattern, path, fields),
+        _ => {}
+    }
     any(roles_of(&text.scope).iter().map(|role| sequence(&text.pattern, fields.text_of(*role))).collect())
+}
+
+/// Words of an attribute: one word is looked up, several are candidates, because the index does not know their order.
+fn at_path(pattern: &TextPattern, path: &str, fields: &Fields) -> Compiled {
+    let Ok(words) = WordSequence::of(pattern) else { return exactly(EmptyQuery) };
+    let attributes = |wanted| Attributes { field: fields.sde_word, path: path.to_lowercase(), wanted };
+    match words {
+        WordSequence::AnyWord => exactly(attributes(AtPath::AnyWord)),
+        WordSequence::Words(words) => {
+            let exact = words.len() == 1;
+            let clauses = words.into_iter().map(|word| -> (Occur, Box<dyn Query>) {
+                (Occur::Must, Box::new(attributes(AtPath::Word(Arc::new(word)))))
+            });
+            Compiled { candidates: Box::new(BooleanQuery::new(clauses.collect())), exact, ranks: false }
+        }
+    }
 }
 
 fn operand(operand: &Operand, fields: &Fields) -> Compiled {
@@ -168,7 +185,13 @@ fn meta(condition: &Condition, fields: &Fields) -> Compiled {
         Q::VisitorId => fields.visitor_id,
         Q::AgentId => fields.agent_id,
         Q::AgentName => fields.agent_name,
-        Q::Skill | Q::SkillName => fields.skill,
+        Q::VisitId => fields.visit_id,
+        Q::Skill => fields.skill,
+        Q::SkillName => fields.skill_name,
+        Q::Survey => fields.survey,
+        Q::Summary => fields.summary,
+        Q::Intent => fields.intent,
+        Q::Nps => fields.nps,
         Q::Campaign => fields.campaign,
         Q::Start => fields.start,
         Q::End => fields.end,
@@ -190,19 +213,27 @@ fn meta(condition: &Condition, fields: &Fields) -> Compiled {
     };
     match &condition.test {
         Test::Any => match condition.field {
-            Q::Start | Q::End | Q::Duration | Q::Queue | Q::EndReason | Q::StartReason => {
+            Q::EndReason => any(vec![
+                range(Bound::Included(Term::from_field_i64(field, i64::MIN)), Bound::Unbounded),
+                exactly(ExpandedWords { field: fields.closed_by, pattern: None }),
+            ]),
+            Q::Start | Q::End | Q::Duration | Q::Queue | Q::StartReason => {
                 range(Bound::Included(Term::from_field_i64(field, i64::MIN)), Bound::Unbounded)
             }
-            Q::Mcs | Q::Csat => range(Bound::Included(Term::from_field_f64(field, f64::MIN)), Bound::Unbounded),
+            Q::Mcs | Q::Csat | Q::Nps => {
+                range(Bound::Included(Term::from_field_f64(field, f64::MIN)), Bound::Unbounded)
+            }
             Q::Transfers => exactly(AllQuery),
             Q::Interactive => any(vec![flag(field, true), flag(field, false)]),
             _ => exactly(ExpandedWords { field, pattern: None }),
         },
         Test::Is(value) => {
             let value = match condition.field {
-                Q::Id | Q::ConsumerId | Q::VisitorId | Q::AgentId | Q::Skill => value.clone(),
+                Q::Id | Q::ConsumerId | Q::VisitorId | Q::VisitId | Q::AgentId | Q::Skill => value.clone(),
                 _ => value.to_lowercase(),
             };
+            // Codes are numbers; who closed a messaging conversation is a name, and a field of its own.
+            let field = if condition.field == Q::EndReason { fields.closed_by } else { field };
             exactly(TermQuery::new(Term::from_field_text(field, name(&value)), IndexRecordOption::Basic))
         }
         Test::Matches(pattern) => Compiled { ranks: false, ..sequence(pattern, field) },
@@ -222,6 +253,21 @@ fn meta(condition: &Condition, fields: &Fields) -> Compiled {
         Test::Number(numbers) => of_range(numbers, |number| Term::from_field_f64(field, number)),
         Test::Flag(wanted) => flag(field, *wanted),
     }
+}
+
+/// What a query does not show unless it names it: records that are no conversation (`type:survey`, `type:web-session`).
+pub(super) fn hidden(tree: &Tree) -> Vec<Supplement> {
+    fn names(tree: &Tree, supplement: Supplement) -> bool {
+        match tree {
+            Tree::And(parts) | Tree::Or(parts) => parts.iter().any(|part| names(part, supplement)),
+            Tree::Not(inner) => names(inner, supplement),
+            Tree::Meta(Condition { field: QueryField::Type, test: Test::Is(kind) }) => kind == supplement.name(),
+            _ => false,
+        }
+    }
+    let mut hidden = vec![Supplement::Survey, Supplement::WebSession];
+    hidden.retain(|supplement| !names(tree, *supplement));
+    hidden
 }
 
 fn flag(field: Field, wanted: bool) -> Compiled {

@@ -38,6 +38,7 @@ pub enum Field {
     Id,
     ConsumerId,
     VisitorId,
+    VisitId,
     AgentId,
     AgentName,
     Skill,
@@ -51,6 +52,7 @@ pub enum Field {
     StartReason,
     Mcs,
     Csat,
+    Nps,
     Transfers,
     TransferReason,
     Type,
@@ -58,6 +60,9 @@ pub enum Field {
     Origin,
     Status,
     Interactive,
+    Survey,
+    Summary,
+    Intent,
     Source,
     Has,
 }
@@ -135,7 +140,14 @@ pub const START_REASONS: &[CodeLabel] = &[
 ];
 
 /// `type:`
-pub const TYPES: &[Choice] = &[choice("chat", &["live_chat", "live-chat"]), choice("messaging", &[])];
+///
+/// The last two are records that are no conversation: they are found only by a query that names their type.
+pub const TYPES: &[Choice] = &[
+    choice("chat", &["live_chat", "live-chat"]),
+    choice("messaging", &[]),
+    choice("survey", &[]),
+    choice("web-session", &["web_session", "websession"]),
+];
 /// `device:`; `na` is LivePerson's "not available".
 pub const DEVICES: &[Choice] =
     &[choice("desktop", &[]), choice("mobile", &[]), choice("tablet", &[]), choice("na", &["unknown"])];
@@ -152,6 +164,9 @@ pub const FEATURES: &[Choice] = &[
     choice("link", &[]),
     choice("encrypted", &[]),
     choice("revision", &[]),
+    choice("masked", &[]),
+    choice("survey", &[]),
+    choice("file", &[]),
 ];
 
 /// Every field with the name it is typed by, in the order of the documentation.
@@ -159,6 +174,7 @@ pub const FIELDS: &[(Field, &str, Kind)] = &[
     (Field::Id, "id", Kind::Id),
     (Field::ConsumerId, "consumer_id", Kind::Id),
     (Field::VisitorId, "visitor_id", Kind::Id),
+    (Field::VisitId, "visit_id", Kind::Id),
     (Field::AgentId, "agent_id", Kind::Id),
     (Field::AgentName, "agent_name", Kind::Words),
     (Field::Skill, "skill", Kind::Id),
@@ -172,6 +188,7 @@ pub const FIELDS: &[(Field, &str, Kind)] = &[
     (Field::StartReason, "start_reason", Kind::Code(START_REASONS)),
     (Field::Mcs, "mcs", Kind::Number),
     (Field::Csat, "csat", Kind::Number),
+    (Field::Nps, "nps", Kind::Number),
     (Field::Transfers, "transfers", Kind::Number),
     (Field::TransferReason, "transfer_reason", Kind::Keyword),
     (Field::Type, "type", Kind::Choice(TYPES)),
@@ -179,6 +196,9 @@ pub const FIELDS: &[(Field, &str, Kind)] = &[
     (Field::Origin, "origin", Kind::Keyword),
     (Field::Status, "status", Kind::Choice(STATUSES)),
     (Field::Interactive, "interactive", Kind::Flag),
+    (Field::Survey, "survey", Kind::Words),
+    (Field::Summary, "summary", Kind::Words),
+    (Field::Intent, "intent", Kind::Words),
     (Field::Source, "source", Kind::Choice(SOURCES)),
     (Field::Has, "has", Kind::Choice(FEATURES)),
 ];

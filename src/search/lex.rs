@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use super::complaint::Complaints;
-use super::field::{Field, Kind, Prefix, names, nearest};
+use super::field::{Field, Kind, Prefix, Scope, names, nearest};
 use super::pattern::{QUOTES, quote};
 
 /// Schemes of addresses without `//` that people paste.
@@ -266,7 +266,11 @@ impl<'q> Lexer<'_, 'q> {
                 Some(&quote(word)),
             );
         }
-        if word.len() > 1 && word.starts_with(['-', '+']) {
+        let is_range = |tokens: &[Spanned]| {
+            let is_path = matches!(tokens.last(), Some((Token::Prefix(Prefix::Scope(Scope::Sde(Some(_)))), _)));
+            is_path && matches!(super::value::attribute_range(word), Ok(Some(_)))
+        };
+        if word.len() > 1 && word.starts_with(['-', '+']) && !is_range(&self.tokens) {
             let sign = &word[..1];
             let message = format!("`{sign}` stands before the field, not after the colon");
             return self.refuse(word.len(), message, Some(&word[1..]));

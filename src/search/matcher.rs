@@ -3,13 +3,14 @@
 //! It knows the whole language and asks no index. The index must agree with it: that is what the property tests and
 //! `--prove` compare.
 
-use super::compile::roles_of;
-use super::field::Field;
-use super::query::{Condition, Operand, Query as Tree, Test, TextPattern};
+use super::compile::{hidden, roles_of};
+use super::field::{Field, Scope};
+use super::query::{AttributeRange, Condition, Operand, Query as Tree, Test, TextPattern, TextQuery};
 use super::transcript::{Line, lines};
 use super::words::{WordPattern, WordSequence};
-use crate::conversation::{Conversation, Role, StoredConversation};
-use crate::index::{kind_name, presences};
+use crate::conversation::{Conversation, Role, SdeValue, StoredConversation, Supplement};
+use crate::index::{consumers, intents, presences, type_name};
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -27,6 +28,7 @@ pub struct Highlight {
 /// A query, ready to be put to conversations.
 pub struct Matcher {
     root: Node,
+    hidden: Vec<Supplement>,
 }
 
 enum Node {
@@ -36,6 +38,8 @@ enum Node {
     Or(Vec<Node>),
     Not(Box<Node>),
     Text(Wanted),
+    Attribute(Option<String>, WordSequence),
+    AttributeRange(AttributeRange),
     Near { left: Vec<Wanted>, right: Vec<Wanted>, distance: usize, ordered: bool },
     Turns { left: Vec<Wanted>, right: Vec<Wanted>, distance: usize },
     Meta(Condition),
@@ -60,18 +64,24 @@ struct Occurrence {
 impl Matcher {
     /// Prepares a query.
     pub fn new(tree: &Tree) -> Matcher {
-        Matcher { root: node(tree) }
+        Matcher { root: node(tree), hidden: hidden(tree) }
+    }
+
+    /// As [`Matcher::new`], for records that are no conversation too, whatever the query names.
+    pub(super) fn of_everything(tree: &Tree) -> Matcher {
+        Matcher { root: node(tree), hidden: Vec::new() }
     }
 
     /// Whether the conversation matches.
     pub fn matches(&self, stored: &StoredConversation) -> bool {
         let merged = stored.merged();
-        self.root.holds(&View { conversation: &merged, stored, lines: lines(&merged) })
+        let is_hidden = merged.supplement.is_some_and(|supplement| self.hidden.contains(&supplement));
+        !is_hidden && self.root.holds(&View::of(stored, &merged))
     }
 
     /// The words that made the conversation match, in order; `merged` is the view the message indices count in.
     pub fn highlights(&self, stored: &StoredConversation, merged: &Conversation) -> Vec<Highlight> {
-        let view = View { conversation: merged, stored, lines: lines(merged) };
+        let view = View::of(stored, merged);
         let mut found = BTreeSet::new();
         self.root.collect(&view, &mut found);
         found.into_iter().collect()
@@ -84,6 +94,10 @@ fn node(tree: &Tree) -> Node {
         Tree::And(parts) => Node::And(parts.iter().map(node).collect()),
         Tree::Or(parts) => Node::Or(parts.iter().map(node).collect()),
         Tree::Not(inner) => Node::Not(Box::new(node(inner))),
+        Tree::Text(TextQuery { scope: Scope::Sde(path), pattern }) => {
+            WordSequence::of(pattern).map_or(Node::Nothing, |words| Node::Attribute(path.clone(), words))
+        }
+        Tree::Attribute(range) => Node::AttributeRange(range.clone()),
         Tree::Text(text) => wanted(text).map_or(Node::Nothing, Node::Text),
         Tree::Near(near) => Node::Near {
             left: operand(&near.left),
@@ -110,6 +124,32 @@ struct View<'v> {
     conversation: &'v Conversation,
     stored: &'v StoredConversation,
     lines: Vec<Line>,
+    /// Engagement attributes; only a query that asks for them pays for reading them.
+    attributes: OnceCell<Vec<(SdeValue, Line)>>,
+}
+
+impl<'v> View<'v> {
+    fn of(stored: &'v StoredConversation, conversation: &'v Conversation) -> View<'v> {
+        View { conversation, stored, lines: lines(conversation), attributes: OnceCell::new() }
+    }
+
+    fn attributes(&self) -> &[(SdeValue, Line)] {
+        self.attributes.get_or_init(|| {
+            let values = self.conversation.sdes().into_iter().flat_map(|event| event.values);
+            values
+                .map(|value| {
+                    let line = Line::of(Role::System, &value.text);
+                    (value, line)
+                })
+                .collect()
+        })
+    }
+
+    /// Whether some attribute, at `path` or below it, holds the words.
+    fn has_attribute(&self, path: Option<&str>, words: &WordSequence) -> bool {
+        let here = self.attributes().iter().filter(|(value, _)| path.is_none_or(|path| value.is_under(path)));
+        here.into_iter().any(|(_, line)| is_in_line(words, line))
+    }
 }
 
 impl Node {
@@ -121,6 +161,11 @@ impl Node {
             Node::Or(parts) => parts.iter().any(|part| part.holds(view)),
             Node::Not(inner) => !inner.holds(view),
             Node::Text(wanted) => wanted.is_in(&view.lines),
+            Node::Attribute(path, words) => view.has_attribute(path.as_deref(), words),
+            Node::AttributeRange(AttributeRange { path, range }) => {
+                let here = view.attributes().iter().filter(|(value, _)| value.is_under(path));
+                here.filter_map(|(value, _)| value.number()).any(|number| range.contains(number))
+            }
             Node::Near { .. } | Node::Turns { .. } => !self.partnered(view, true).is_empty(),
             Node::Meta(condition) => holds_for(condition, view),
         }
@@ -128,7 +173,9 @@ impl Node {
 
     fn collect(&self, view: &View<'_>, found: &mut BTreeSet<Highlight>) {
         match self {
+            // Attributes are in no message, so they mark none.
             Node::All | Node::Nothing | Node::Not(_) | Node::Meta(_) => {}
+            Node::Attribute(..) | Node::AttributeRange(_) => {}
             Node::And(parts) => {
                 if self.holds(view) {
                     parts.iter().for_each(|part| part.collect(view, found));
@@ -220,12 +267,7 @@ impl Occurrence {
 
 impl Wanted {
     fn is_in(&self, lines: &[Line]) -> bool {
-        lines.iter().filter(|line| self.roles.contains(&line.role)).any(|line| match &self.words {
-            WordSequence::AnyWord => line.words().next().is_some(),
-            WordSequence::Words(words) => line
-                .words()
-                .any(|word| words[0].matches(word.folded) && rest_follows(&words[1..], line, word.position).is_some()),
-        })
+        lines.iter().filter(|line| self.roles.contains(&line.role)).any(|line| is_in_line(&self.words, line))
     }
 
     fn occurrences(&self, lines: &[Line]) -> Vec<Occurrence> {
@@ -250,6 +292,16 @@ impl Wanted {
             }
         }
         places
+    }
+}
+
+/// Whether the words stand in a line.
+fn is_in_line(words: &WordSequence, line: &Line) -> bool {
+    match words {
+        WordSequence::AnyWord => line.words().next().is_some(),
+        WordSequence::Words(words) => line
+            .words()
+            .any(|word| words[0].matches(word.folded) && rest_follows(&words[1..], line, word.position).is_some()),
     }
 }
 
@@ -293,29 +345,35 @@ fn holds_for(condition: &Condition, view: &View<'_>) -> bool {
     };
     match condition.field {
         Field::Id => is(c.conversation_id.as_deref()),
-        Field::ConsumerId => is(c.consumer_id.as_deref()),
+        Field::ConsumerId => consumers(c).any(|id| is(Some(id))),
+        Field::VisitId => is(c.visit_id.as_deref()),
         Field::VisitorId => is(c.visitor_id.as_deref()),
         Field::AgentId => c.agents().iter().any(|agent| is(Some(agent.id))),
-        Field::AgentName => c.agents().iter().any(|agent| named(agent.name)),
+        Field::AgentName => c.agent_names().iter().any(|name| named(Some(name))),
         Field::Skill => c.all_skills().iter().any(|skill| is(Some(skill))),
-        Field::SkillName => false,
-        Field::Campaign => {
-            let ids = c.campaign.iter().flat_map(|campaign| [&campaign.campaign_id, &campaign.engagement_id]);
-            ids.flatten().any(|id| named(Some(id)))
-        }
+        Field::SkillName => c.skill_names.iter().any(|(_, name)| named(Some(name))),
+        Field::Campaign => c.campaign.iter().flat_map(|campaign| campaign.searchable()).any(|text| named(Some(text))),
+        Field::Survey => c.survey_texts().iter().any(|text| named(Some(text))),
+        Field::Summary => named(c.summary.as_deref()),
+        Field::Intent => intents(c).any(|text| named(Some(text))),
         Field::Start => whole(c.start_ms),
         Field::End => whole(c.end_ms),
         Field::Duration => whole(c.duration_ms()),
         Field::Queue => whole(c.queue_ms()),
-        Field::EndReason => whole(c.end_reason),
+        Field::EndReason => match test {
+            Test::Is(_) => is_folded(c.closed_by.as_deref()),
+            Test::Any => c.end_reason.is_some() || is(c.closed_by.as_deref()),
+            _ => whole(c.end_reason),
+        },
         Field::StartReason => whole(c.start_reason),
         Field::Mcs => number(c.mcs),
         Field::Csat => number(c.csat),
+        Field::Nps => number(c.nps),
         Field::Transfers => number(Some(c.transfers.len() as f64)),
         Field::TransferReason => {
-            c.transfers.iter().filter_map(|transfer| transfer.reason).any(|reason| is_folded(Some(&reason.to_string())))
+            c.transfers.iter().filter_map(|transfer| transfer.reason_text()).any(|reason| is_folded(Some(&reason)))
         }
-        Field::Type => is(c.kind.as_deref().map(kind_name).as_deref()),
+        Field::Type => is(type_name(c).as_deref()),
         Field::Device => is_folded(c.device.as_deref()),
         Field::Origin => is_folded(c.origin.as_deref()),
         Field::Status => is(c.status.as_deref().map(crate::index::status_name).as_deref()),
@@ -325,8 +383,8 @@ fn holds_for(condition: &Condition, view: &View<'_>) -> bool {
         },
         Field::Source => view.stored.revisions.iter().any(|revision| is(Some(&revision.source))),
         Field::Has => match test {
-            Test::Is(wanted) => presences(c, view.stored.revisions.len()).contains(&wanted.as_str()),
-            _ => !presences(c, view.stored.revisions.len()).is_empty(),
+            Test::Is(wanted) => presences(c, view.stored.was_revised()).contains(&wanted.as_str()),
+            _ => !presences(c, view.stored.was_revised()).is_empty(),
         },
     }
 }

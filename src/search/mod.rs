@@ -6,6 +6,7 @@
 //! * Never: guesses what an unknown form meant, or counts a candidate that the matcher has not confirmed.
 //! * Start reading at: [`query`], then `compile.rs` (what the index answers) and `matcher.rs` (what it cannot).
 
+mod attributes;
 mod compile;
 pub mod complaint;
 mod expand;

@@ -14,7 +14,7 @@ use super::complaint::{Complaints, Fault, QueryError};
 use super::field::{Kind, Prefix, Scope};
 use super::lex::{Spanned, Token, lex};
 use super::pattern;
-use super::query::{Condition, Query, Test, TextPattern, TextQuery};
+use super::query::{AttributeRange, Condition, Query, Test, TextPattern, TextQuery};
 use super::value;
 
 /// Parentheses and NOTs inside one another, at most.
@@ -342,6 +342,13 @@ impl Parser<'_, '_> {
                 };
                 test.map(|test| Query::Meta(Condition { field: *field, test }))
             }
+            Some(Prefix::Scope(Scope::Sde(path))) if attribute_range_of(token) != Ok(None) => attribute_range_of(token)
+                .and_then(|range| match (path, range) {
+                    (Some(path), Some(range)) => Ok(Query::Attribute(AttributeRange { path: path.clone(), range })),
+                    _ => Err(Fault::new(
+                        "numbers are compared by path: write `sde.cartStatus.total:>100`; to search the text, quote it",
+                    )),
+                }),
             _ => {
                 let text = match token {
                     Token::Quoted(raw) => pattern::quoted(raw),
@@ -371,5 +378,13 @@ impl Parser<'_, '_> {
                 Query::All
             }
         }
+    }
+}
+
+/// The range of numbers that a bare value after `sde.<path>:` is, if it is one.
+fn attribute_range_of(token: &Token) -> Result<Option<super::query::Range<f64>>, Fault> {
+    match token {
+        Token::Word(typed) => value::attribute_range(typed),
+        _ => Ok(None),
     }
 }

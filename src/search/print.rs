@@ -8,8 +8,8 @@ use std::fmt::{self, Display, Formatter, Write};
 use super::field::{Field, Kind, Prefix, Scope};
 use super::lex;
 use super::pattern;
-use super::query::{Condition, Operand, Query, Range, Test, TextPattern, TextQuery, TimeRange};
-use super::value::{UNITS, looks_inexact};
+use super::query::{AttributeRange, Condition, Operand, Query, Range, Test, TextPattern, TextQuery, TimeRange};
+use super::value::{UNITS, attribute_range, looks_inexact};
 
 impl Display for Query {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -50,6 +50,11 @@ fn print(query: &Query, f: &mut Formatter<'_>, resolved: bool) -> fmt::Result {
         }
         Query::Turns(turns) => write!(f, "{} turns/{} {}", turns.left, turns.distance, turns.right),
         Query::Meta(condition) => condition_text(condition, f, resolved),
+        Query::Attribute(AttributeRange { path, range }) => {
+            // A bare number would be a word.
+            let equal = if matches!(range, Range::Exactly(_)) { "=" } else { "" };
+            write!(f, "sde.{path}:{equal}{}", range_text(range, f64::to_string))
+        }
     }
 }
 
@@ -79,6 +84,11 @@ impl Display for TextQuery {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.scope != Scope::Anywhere {
             write!(f, "{}:", Prefix::Scope(self.scope.clone()).name())?;
+        }
+        if let (Scope::Sde(_), TextPattern::Word(word)) = (&self.scope, &self.pattern)
+            && attribute_range(word) != Ok(None)
+        {
+            return f.write_str(&pattern::quote(word));
         }
         let prefix = (self.scope != Scope::Anywhere).then(|| Prefix::Scope(self.scope.clone()));
         f.write_str(&pattern_text(&self.pattern, prefix.as_ref()))

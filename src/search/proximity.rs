@@ -136,6 +136,7 @@ fn operand(query: &Query) -> Result<Operand, NotText> {
             }
             Ok(Operand { any_of })
         }
+        Query::Attribute(_) => Err(NotText::Attribute),
         Query::Meta(_) => Err(NotText::Meta),
         Query::Not(_) => Err(NotText::Negated),
         Query::And(_) => Err(NotText::All),

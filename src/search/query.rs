@@ -29,6 +29,8 @@ pub enum Query {
     Turns(Turns),
     /// A fact about the conversation itself: a time, an id, an outcome.
     Meta(Condition),
+    /// `sde.cartStatus.total:>100`: a number among the engagement attributes.
+    Attribute(AttributeRange),
 }
 
 impl Query {
@@ -125,6 +127,15 @@ pub struct Turns {
     pub right: Operand,
     /// In messages; 0 is the same message.
     pub distance: u32,
+}
+
+/// Some engagement attribute at a path, or below it, is a number of this range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttributeRange {
+    /// As typed; case does not matter.
+    pub path: String,
+    /// Never NaN or infinite when it comes from the parser.
+    pub range: Range<f64>,
 }
 
 /// A test of one field of the conversation.

@@ -1,12 +1,13 @@
 //! A search: candidates from the index, the matcher's word where the index cannot give it, order, counts, hits.
 
-use super::compile::{Compiled, compile, unsupported};
+use super::compile::{Compiled, compile, hidden, unsupported};
 use super::complaint::QueryError;
-use super::expand::DocumentSet;
+use super::expand::{DocumentSet, Gathered};
 use super::facets::{Facet, FacetCollector, FacetCount, readable};
 use super::highlight::{Snippet, snippets};
 use super::matcher::Matcher;
 use super::parse::Located;
+use super::query::Query as Tree;
 use crate::conversation::{Conversation, StoredConversation};
 use crate::index::{IndexError, Reader};
 use jiff::tz::TimeZone;
@@ -14,8 +15,9 @@ use rayon::prelude::*;
 use std::collections::BTreeSet;
 use tantivy::collector::sort_key::{SortBySimilarityScore, SortByStaticFastValue, SortByString};
 use tantivy::collector::{Count, DocSetCollector, TopDocs};
-use tantivy::query::{BooleanQuery, Occur, Query};
-use tantivy::{DocAddress, Order};
+use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
+use tantivy::schema::IndexRecordOption;
+use tantivy::{DocAddress, Order, Term};
 
 /// What hits are ordered by; the key of the conversation breaks ties, so the order is the same after any rebuild.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,9 @@ pub struct SearchRequest {
 pub struct SearchAnswer {
     /// Conversations that match; always exact.
     pub total: u64,
+    /// Records that are no conversation (surveys without one, web sessions) and match too, but whose type the query does
+    /// not name, so that they are not among the hits.
+    pub left_out: u64,
     /// Counts per asked facet, in the order asked.
     pub facets: Vec<(Facet, Vec<FacetCount>)>,
     /// The hits, in order; load each with [`Hits::load`].
@@ -110,7 +115,19 @@ pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchAnswer, 
     let tree = &request.query.query;
     let matcher = Matcher::new(tree);
     let Compiled { candidates, exact, ranks } = compile(tree, reader.fields());
-    let visible = without_superseded(reader, candidates);
+    let candidates = without_superseded(reader, candidates);
+    let others = hidden_documents(reader, tree)?;
+    let left_out = match &others {
+        None => 0,
+        Some(others) => {
+            let both = vec![(Occur::Must, candidates.box_clone()), (Occur::Must, others.box_clone())];
+            let both: Box<dyn Query> = Box::new(BooleanQuery::new(both));
+            let seen = Matcher::of_everything(tree);
+            let found = if exact { both } else { verified(reader, &seen, both)? };
+            reader.searcher().search(&found, &Count)? as u64
+        }
+    };
+    let visible = without(candidates, others);
     let query = if exact { visible } else { verified(reader, &matcher, visible)? };
 
     let sort = request.sort.unwrap_or(if ranks { Sort::Relevance } else { Sort::Start });
@@ -121,7 +138,7 @@ pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchAnswer, 
     let addresses = if limit == 0 { Vec::new() } else { ordered(reader, &*query, sort, request.reverse, limit)? };
     let facets =
         request.facets.iter().zip(counts).map(|(facet, counts)| (*facet, readable(*facet, counts, &request.tz)));
-    Ok(SearchAnswer { total: total as u64, facets: facets.collect(), hits: Hits { addresses, matcher } })
+    Ok(SearchAnswer { total: total as u64, left_out, facets: facets.collect(), hits: Hits { addresses, matcher } })
 }
 
 fn without_superseded(reader: &Reader, query: Box<dyn Query>) -> Box<dyn Query> {
@@ -130,6 +147,24 @@ fn without_superseded(reader: &Reader, query: Box<dyn Query>) -> Box<dyn Query> 
     }
     let hidden = DocumentSet::new(reader.searcher(), reader.superseded());
     Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, Box::new(hidden))]))
+}
+
+/// The documents that a query does not show because it does not name their type. An index without any pays nothing.
+fn hidden_documents(reader: &Reader, tree: &Tree) -> Result<Option<Box<dyn Query>>, SearchError> {
+    let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
+    for supplement in hidden(tree) {
+        let term = Term::from_field_text(reader.fields().kind, supplement.name());
+        if reader.searcher().doc_freq(&term)? > 0 {
+            clauses.push((Occur::Should, Box::new(TermQuery::new(term, IndexRecordOption::Basic))));
+        }
+    }
+    Ok((!clauses.is_empty()).then(|| Box::new(BooleanQuery::new(clauses)) as Box<dyn Query>))
+}
+
+fn without(query: Box<dyn Query>, others: Option<Box<dyn Query>>) -> Box<dyn Query> {
+    let Some(others) = others else { return query };
+    let others: Box<dyn Query> = Box::new(Gathered(others.into()));
+    Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, others)]))
 }
 
 /// Puts every candidate to the matcher, on all cores, and keeps those that hold. Ranking stays the candidates'.

@@ -195,6 +195,21 @@ fn compared<T: PartialOrd + Copy>(typed: &str, read: impl Fn(&str) -> Result<T, 
     })
 }
 
+/// A comparison or range of numbers after `sde.<path>:`. `None`: it is text.
+pub(super) fn attribute_range(typed: &str) -> Result<Option<Range<f64>>, Fault> {
+    if typed.starts_with(['<', '>', '=', '≥', '≤']) {
+        return compared(typed, number).map(Some);
+    }
+    // `1..5` is a range; `a..b` and `...` are text like any other.
+    let is_end = |end: &str| end.is_empty() || number(end).is_ok();
+    match typed.split_once("..") {
+        Some((low, high)) if (low, high) != ("", "") && is_end(low) && is_end(high) => {
+            compared(typed, number).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
 /// An integer or decimal, at most 15 significant digits: more would be rounded without a word.
 fn number(typed: &str) -> Result<f64, Fault> {
     let not_a_number = || Fault::new(format!("`{typed}` is not a number; write 3, -2 or 4.5"));

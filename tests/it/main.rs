@@ -8,6 +8,7 @@ mod cli;
 mod crash;
 mod decode;
 mod gaps;
+mod history;
 mod layering;
 mod openpgp;
 mod repair;

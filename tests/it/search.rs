@@ -404,10 +404,9 @@ fn facets_add_up() {
 fn forms_that_are_not_built_are_refused_by_name() {
     let Archived { vault, .. } = archived();
     for (query, named) in [
-        ("sde:gold", "sde:"),
-        ("sde.customerInfo.customerId:138766AC", "sde"),
-        ("refund skill_name:sales", "skill_name:"),
-        ("end_reason:consumer", "end_reason:consumer"),
+        ("sde:>100", "sde.cartStatus.total:>100"),
+        ("sde.cartStatus.total:>many", "many"),
+        ("refund w/3 sde:gold", "w/3"),
         ("refund NEAR/3 order", "NEAR"),
         ("refund && order", "&&"),
         ("colour:red", "colour"),
