@@ -90,7 +90,7 @@ impl Schedule {
             passes.push(Pass { stream: self.backfill(), window, axis: Axis::Start });
         }
         // In the very first run the backfill has just brought everything.
-        if is_messaging && begun_ms < floor(self.now_ms) {
+        if is_messaging && !listings[self.api.stream()].is_empty() {
             let since = cursor(&listings[self.api.stream()]).unwrap_or(begun_ms) - OVERLAP_MS;
             let window = Window { start_ms: floor(since), end_ms: now_ms };
             passes.push(Pass { stream: self.api.stream().to_owned(), window, axis: Axis::Update });

@@ -52,16 +52,28 @@ pub struct ApiAnswer<'a> {
 
 impl ApiAnswer<'_> {
     /// The line of the archive, with its line feed. The body stands in it verbatim where it is one JSON value without a line
-    /// break, as `body`; else as `body_base64`. Either is the last key, and `body_sha256` is over the bytes as received.
+    /// break, as `body`; else as `body_base64`. Either is the last key, `type` the first, and `body_sha256` is over the bytes
+    /// as received.
     pub fn to_line(&self) -> Vec<u8> {
-        let head = json!({
-            "type": "api-answer", "format": 1, "stream": self.stream, "call": self.call, "received_ms": self.received_ms,
-            "request": { "method": self.method, "url": self.url, "body": self.request_body },
-            "status": self.status, "response": self.response, "clock_offset_ms": self.clock_offset_ms,
-            "body_sha256": Sha256Hex::of(self.body).to_string(),
-        });
-        let mut line = head.to_string().into_bytes();
-        line.pop();
+        // Field by field: a map would be written in the order of its names, and what tells the line apart belongs first. The
+        // request goes last, because it may be long.
+        let fields: [(&str, Value); 10] = [
+            ("type", "api-answer".into()),
+            ("format", 1.into()),
+            ("stream", self.stream.into()),
+            ("call", self.call.into()),
+            ("received_ms", self.received_ms.into()),
+            ("status", self.status.into()),
+            ("clock_offset_ms", self.clock_offset_ms.into()),
+            ("response", json!(self.response)),
+            ("body_sha256", Sha256Hex::of(self.body).to_string().into()),
+            ("request", json!({ "method": self.method, "url": self.url, "body": self.request_body })),
+        ];
+        let mut line = Vec::with_capacity(self.body.len() + 1024);
+        for (name, value) in fields {
+            line.push(if line.is_empty() { b'{' } else { b',' });
+            line.extend_from_slice(format!("\"{name}\":{value}").as_bytes());
+        }
         let is_one_line = !self.body.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
         if is_one_line && serde_json::from_slice::<serde::de::IgnoredAny>(self.body).is_ok() {
             line.extend_from_slice(b",\"body\":");
@@ -317,6 +329,7 @@ mod tests {
         let text = text_of(&archive, &published);
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 4);
+        assert!(text.lines().all(|line| line.starts_with(r#"{"type":"api-answer","format":1,"stream":"#)), "{text}");
         assert!(text.lines().next().unwrap().ends_with(",\"body\":{\"a\": 1.0}}"), "verbatim: {text}");
         for (line, body) in lines.iter().zip(bodies) {
             assert_eq!(line["body_sha256"], Sha256Hex::of(body).to_string());

@@ -25,6 +25,21 @@ use std::io::Cursor;
 /// Bytes in which an answer shows itself.
 const LOOK_AHEAD: usize = 4096;
 
+/// As above, where the keys are in another order: a request by id is long.
+const LONG_LOOK_AHEAD: usize = 1 << 20;
+
+/// Other first keys of an answer.
+const ANSWER_KEYS: [&str; 8] = [
+    "\"body_sha256\"",
+    "\"call\"",
+    "\"clock_offset_ms\"",
+    "\"format\"",
+    "\"received_ms\"",
+    "\"request\"",
+    "\"response\"",
+    "\"stream\"",
+];
+
 /// First keys of what is no answer: the usual case, decided at once.
 const RECORD_KEYS: [&str; 3] = ["\"dataType\"", "\"metaData\"", "\"recordCollection\""];
 
@@ -33,18 +48,25 @@ const BODY_KEYS: [&str; 3] = ["\"_metadata\"", "\"conversationHistoryRecords\"",
 
 /// Whether the `{` here begins an archived answer, or a bare one.
 pub(super) fn is_ahead(text: &mut Text<'_>) -> bool {
-    while text.unread().len() < LOOK_AHEAD && text.fill() {}
-    let ahead = text.unread();
-    let ahead = ahead[..ahead.len().min(LOOK_AHEAD)].strip_prefix(b"{").unwrap_or_default().trim_ascii_start();
-    if RECORD_KEYS.iter().any(|key| ahead.starts_with(key.as_bytes())) {
+    let ahead = ahead_of(text, LOOK_AHEAD);
+    let begins_with = |keys: &[&str]| keys.iter().any(|key| ahead.starts_with(key.as_bytes()));
+    if begins_with(&RECORD_KEYS) {
         return false;
     }
-    // The format puts the type first; whoever sorts the keys is understood too.
+    // The format puts the type first; whoever sorts the keys before the body is understood too.
+    let ahead = if begins_with(&ANSWER_KEYS) { ahead_of(text, LONG_LOOK_AHEAD) } else { ahead };
     let says_so = |needle: &[u8]| memchr::memmem::find(ahead, needle).is_some();
     if says_so(b"\"type\":\"api-answer\"") || says_so(b"\"type\": \"api-answer\"") {
         return true;
     }
     BODY_KEYS.iter().any(|key| ahead.starts_with(key.as_bytes()))
+}
+
+/// What is inside the `{` here, as far as it is looked at.
+fn ahead_of<'t>(text: &'t mut Text<'_>, bytes: usize) -> &'t [u8] {
+    while text.unread().len() < bytes && text.fill() {}
+    let ahead = text.unread();
+    ahead[..ahead.len().min(bytes)].strip_prefix(b"{").unwrap_or_default().trim_ascii_start()
 }
 
 /// Reads the answer that begins here.

@@ -228,6 +228,18 @@ fn each_conversation_is_a_record_with_its_place() {
     }
 }
 
+/// A request by id names a hundred conversations; the keys before the body may stand in any order.
+#[test]
+fn a_long_request_hides_no_answer() {
+    let head = json!({ "type": "api-answer", "format": 1, "stream": "messaging-interactions", "received_ms": 1, "status": 200,
+        "request": { "body": { "conversationIds": vec!["9f0e7c52-7a1b-4d0e-9c35-2f7f0a6bd001"; 20_000] } }, "call": "by-id" });
+    let head = head.to_string();
+    assert!(head.find("api-answer").unwrap() > 700_000, "sorted by name");
+    let body = json!({ "conversationHistoryRecords": [sample()] });
+    let (found, report) = decode(format!("{},\"body\":{body}}}\n", head.strip_suffix('}').unwrap()));
+    assert_eq!((found.len(), report.problems.total()), (1, 0), "{report:?}");
+}
+
 #[test]
 fn a_body_in_base64_and_a_bare_body_are_read() {
     let body = json!({ "conversationHistoryRecords": [sample()] });

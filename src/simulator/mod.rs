@@ -33,7 +33,7 @@ pub use body::{BodyError, BodyOptions, BodySize, write_file, write_json};
 pub use calendar::{FileForm, FileSpec, FormMix, HOUR_MS};
 pub use corpus::{CorpusError, CorpusSummary, write_corpus};
 pub use history::TruthEngagement;
-pub use messaging::{MessagingConfig, MessagingWorld};
+pub use messaging::{MessagingConfig, MessagingWorld, Role, TruthMessaging, TruthSde, TruthTurn};
 pub use oauth::Credentials;
 pub use plan::{BOTS, SKILLS};
 pub use routes::RETENTION_MS;

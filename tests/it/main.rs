@@ -10,6 +10,7 @@ mod decode;
 mod gaps;
 mod history;
 mod layering;
+mod messaging;
 mod openpgp;
 mod repair;
 mod search;

@@ -709,3 +709,106 @@ fn no_change_to_a_message_panics() {
         })
         .unwrap_or_else(|error| panic!("{error}"));
 }
+
+/// A line of the archive with one answer of a history API.
+fn answer(stream: &str, list: &str, records: &Value) -> Vec<u8> {
+    let body = json!({ list: records });
+    format!(
+        "{{\"type\":\"api-answer\",\"format\":1,\"stream\":\"{stream}\",\"call\":\"conversations/search\",\
+         \"received_ms\":1790000000000,\"request\":{{}},\"status\":200,\"body\":{body}}}\n"
+    )
+    .into_bytes()
+}
+
+/// Archived answers and surveys are opened like engagements: a text, an attribute, and whole records.
+#[test]
+fn encrypted_answers_surveys_and_sessions_are_opened() {
+    let home = Home::new();
+    let seal = |clear: &str| home.encrypt(clear);
+    let spoken = |id: &str, text: &str, customer: &str| {
+        json!({ "info": { "conversationId": id, "brandId": "75555851", "startTimeL": 1_790_000_000_000_i64 },
+            "consumerParticipants": [ { "participantId": "c-1", "firstName": "Ada" } ],
+            "messageRecords": [ { "type": "TEXT_PLAIN", "messageData": { "msg": { "text": text } }, "messageId": "m:0",
+                "participantId": "c-1", "timeL": 1_790_000_001_000_i64, "sentBy": "Consumer" } ],
+            "sdes": { "events": [ { "customerInfo": { "serverTimeStamp": 5, "customerInfo": { "customerId": customer } } } ] } })
+    };
+    let sealed_record = json!(seal(&spoken("m-2", "whole record", "2").to_string()));
+    let mut sealed_list = spoken("m-3", "", "3");
+    sealed_list["messageRecords"] = json!(seal(&spoken("x", "sealed list", "3")["messageRecords"].to_string()));
+    let messaging = answer(
+        "messaging-interactions",
+        "conversationHistoryRecords",
+        &json!([
+            spoken("m-1", &seal("refund my lamp"), &seal("138766")),
+            sealed_record,
+            sealed_list,
+            spoken("m-4", "open", "4")
+        ]),
+    );
+    let chat = json!({ "info": { "engagementId": "chat-1", "accountId": "75555851", "startTimeL": 1_790_000_000_000_i64 },
+        "transcript": { "lines": [ { "timeL": 5, "text": seal("words of a chat"), "by": "Visitor", "source": "visitor" } ] } });
+    let history = answer("engagement-history", "interactionHistoryRecords", &json!([chat]));
+    let survey = |id: &str, answer: &str| json!({ "id": 7, "conversationId": id, "contents": [ { "question": "Well?", "answer": answer } ] });
+    let body = |kind: &str, bodies: Value| {
+        format!(
+            "{}\n",
+            json!({ "dataType": kind, "metaData": { "accountId": "75555851" }, "recordCollection": bodies })
+        )
+        .into_bytes()
+    };
+    let header = json!({ "visitId": "V1", "visitorId": seal("visitor-9") });
+    let surveys = body(
+        "Survey",
+        json!([
+            { "body": { "header": header, "surveys": [survey("s-1", &seal("swift help")), seal(&survey("s-2", "so slow").to_string())] } },
+            { "body": seal(&json!({ "surveys": [survey("s-3", "fine")] }).to_string()) },
+        ]),
+    );
+    let session = body(
+        "WebSession",
+        json!([
+            { "body": { "header": { "visitId": "V2" }, "navigationData": [ { "url": seal("https://shop.example.org/lamp"), "timestamp": 9 } ] } },
+            { "body": { "header": { "visitId": "V2" }, "engagementAttributes": seal("[{\"customerInfo\":{\"customerStatus\":\"gold\"}}]") } },
+        ]),
+    );
+
+    let keys = ring(&[&gpg().archive]);
+    let pretty = |line: &[u8]| serde_json::to_vec_pretty(&serde_json::from_slice::<Value>(line).unwrap()).unwrap();
+    // What each file says: the number of records, of unreadable messages without a key, and words that only a key shows.
+    let of_surveys = vec!["swift help", "so slow", "fine", "visitor-9"];
+    let of_session = vec!["https://shop.example.org/lamp", "gold"];
+    let of_messaging = vec!["refund my lamp", "\"138766\"", "whole record", "sealed list"];
+    let files = [
+        ("messaging", messaging, 4, 4, of_messaging),
+        ("history", history, 1, 1, vec!["words of a chat"]),
+        ("surveys", surveys.clone(), 3, 4, of_surveys.clone()),
+        ("pretty surveys", pretty(&surveys), 3, 4, of_surveys),
+        ("session", session.clone(), 1, 2, of_session.clone()),
+        ("pretty session", pretty(&session), 1, 2, of_session),
+    ];
+    for (name, file, records, unreadable, words) in files {
+        let (closed, report) = decode(&file, &Keyring::empty());
+        assert_eq!(closed.len(), records, "{name}: {closed:#?}");
+        assert_eq!(closed.iter().map(|found| found.content.unreadable_messages()).sum::<u64>(), unreadable, "{name}");
+        assert_eq!(report.encrypted.key_ids, [gpg().archive.id.clone()].into(), "{name}");
+        let shown = format!("{closed:?}");
+        assert!(!shown.contains("BEGIN PGP"), "{name}: {shown}");
+
+        let (open, report) = decode(&file, &keys);
+        assert_eq!((open.len(), report.problems.total()), (records, 0), "{name}: {:?}", report.problems);
+        assert_eq!(open.iter().map(|found| found.content.unreadable_messages()).sum::<u64>(), 0, "{name}");
+        let ordinals = |found: &[Revision]| found.iter().map(|r| r.records[0].record).collect::<Vec<_>>();
+        assert_eq!(ordinals(&open), ordinals(&closed), "{name}: places do not depend on the keys at hand");
+        assert!(open.iter().all(|found| found.content.account_id == "75555851"), "{name}");
+        let shown = format!("{open:?}").replace("\\\"", "\"").replace("\\\\", "\\");
+        for word in words {
+            assert!(shown.contains(word), "{name}: {word}: {shown}");
+        }
+        // Each record is found by its ordinal, as it came.
+        for ordinal in ordinals(&closed) {
+            let raw = locate_record(Cursor::new(&file), ordinal).unwrap().unwrap();
+            let at = usize::try_from(raw.offset.unwrap()).unwrap();
+            assert_eq!(&file[at..at + raw.json.len()], raw.json, "{name} {ordinal}");
+        }
+    }
+}

@@ -56,6 +56,20 @@ impl Lab {
         )
     }
 
+    /// A new vault whose settings also follow the history APIs. `start`: how far back.
+    #[track_caller]
+    pub(crate) fn history_vault(&self, start: &str) -> Vault {
+        let vault = Vault::new(self.account());
+        let api = self.simulator.base_url();
+        let endpoints =
+            ["msgHist", "engHistDomain", "sentinel", "agentVep"].map(|name| format!("{name} = \"{api}\"\n"));
+        let streams = "[streams]\n\"messaging-interactions\" = \"on\"\n\"engagement-history\" = \"on\"\n";
+        let settings = format!("{}{}{streams}", self.settings(), endpoints.concat());
+        let settings = settings.replace("start = \"2d\"", &format!("start = \"{start}\""));
+        std::fs::write(vault.path().join("vault.toml"), settings).unwrap();
+        vault
+    }
+
     /// A new vault whose settings lead to the account.
     #[track_caller]
     pub(crate) fn vault(&self) -> Vault {
