@@ -154,6 +154,26 @@ fn lines_are_told_by_who_wrote_them() {
     assert_eq!(c.messages[6].time_ms, Some(1_790_000_007_000), "the text time where the number is -1");
 }
 
+/// The bot that asks the survey is in no list of participants.
+#[test]
+fn a_bot_that_is_no_participant_is_told_by_its_lines() {
+    let mut record = sample();
+    let said = |sent_by: &str, context: Value| {
+        json!({ "type": "TEXT_PLAIN", "messageData": { "msg": { "text": "How did we do?" } }, "participantId": "9300",
+            "sentBy": sent_by, "audience": "ALL", "contextData": context })
+    };
+    let response = json!({ "structuredMetadata": [ { "botResponse": { "intents": [] } } ] });
+    let reason = json!({ "structuredMetadata": [ { "actionReason": { "reason": "x" } } ] });
+    record["messageRecords"] = json!([
+        said("Agent", response.clone()),
+        said("Agent", reason),
+        said("Consumer", response),
+        said("Agent", Value::Null)
+    ]);
+    let roles: Vec<Role> = only(record).messages.iter().map(|line| line.role).collect();
+    assert_eq!(roles, [Role::Bot, Role::Agent, Role::Consumer, Role::Agent]);
+}
+
 #[test]
 fn other_spellings_are_the_same_conversation() {
     let mut other = sample();

@@ -26,7 +26,8 @@ pub(super) fn read_line(json: &[u8], people: &People) -> Result<Line> {
     let sent_by = fields.text(&["sentBy"])?.unwrap_or_default();
     let audience = fields.text(&["audience"])?;
     let is_note = audience.is_some_and(|audience| audience.to_ascii_uppercase().starts_with("AGENTS"));
-    let role = if is_note { Role::Note } else { role_of(&sent_by, writer.as_deref(), people) };
+    let answers_as_bot = is_bot_response(&mut fields)?;
+    let role = if is_note { Role::Note } else { role_of(&sent_by, writer.as_deref(), answers_as_bot, people) };
     let by = match &writer {
         Some(id) if role == Role::Consumer => {
             people.consumers.iter().find(|c| c.id == *id).and_then(|c| c.name.clone())
@@ -49,8 +50,19 @@ pub(super) fn read_line(json: &[u8], people: &People) -> Result<Line> {
     Ok(Line { message, secure_form })
 }
 
-/// Who wrote a line. The type of the participant says more than `sentBy`, which calls a bot an agent.
-fn role_of(sent_by: &str, writer: Option<&str>, people: &People) -> Role {
+/// Whether the line says of itself that a bot made it (`contextData`).
+fn is_bot_response(fields: &mut Fields<'_>) -> Result<bool> {
+    for metadata in fields.object(&["contextData"])?.list(&["structuredMetadata"])? {
+        if Fields::of(metadata)?.take(&["botResponse"]).is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Who wrote a line. The type of the participant says more than `sentBy`, which calls a bot an agent. The bot of a survey is
+/// no participant; its lines tell it.
+fn role_of(sent_by: &str, writer: Option<&str>, answers_as_bot: bool, people: &People) -> Role {
     let agent = writer.and_then(|id| people.agent(id));
     let kind = agent.and_then(|agent| agent.user_type.as_deref()).unwrap_or_default().to_ascii_lowercase();
     let sent_by = sent_by.to_ascii_lowercase();
@@ -58,6 +70,7 @@ fn role_of(sent_by: &str, writer: Option<&str>, people: &People) -> Role {
         (_, "consumer") => Role::Consumer,
         ("bot", _) | (_, "bot") => Role::Bot,
         ("system", _) | (_, "system" | "controller") => Role::System,
+        ("", "agent" | "") if answers_as_bot => Role::Bot,
         (_, "agent" | "manager") => Role::Agent,
         _ if agent.is_some() => Role::Agent,
         _ => Role::Consumer,
