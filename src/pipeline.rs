@@ -10,7 +10,7 @@ mod importing;
 mod indexing;
 
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
-pub use indexing::{FileProblems, IndexReport, RunOptions, StreamCounts};
+pub use indexing::{FileProblems, IndexReport, RunOptions, SalvageCounts, StreamCounts};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};
 use crate::archive::{Archive, ArchiveError, ArchivedFile};

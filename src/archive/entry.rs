@@ -41,6 +41,24 @@ pub struct Provenance {
     pub clock_offset_ms: Option<i64>,
     /// Program that received the bytes, such as `chatvault 0.1.0`.
     pub program: String,
+    /// Set for a salvage file: these are not the bytes that came, but what could be read of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salvage: Option<Salvage>,
+}
+
+/// Of which damaged bytes a salvage file was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Salvage {
+    /// Where the damaged bytes are kept: path relative to the vault, starting with `quarantine/`.
+    pub quarantined_as: String,
+    /// Their SHA-256.
+    pub sha256: Sha256Hex,
+    /// Offset in them at which reading failed.
+    pub damaged_at_byte: u64,
+    /// Inflated bytes in front of the damage: the content of the salvage file.
+    pub good_bytes: u64,
+    /// Those of them whose check sum was compared; the others came out without an error, and nothing else speaks for them.
+    pub proven_bytes: u64,
 }
 
 /// A published file: one row of the manifest.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use serde_json::{Value, json};
 
 use super::chain::{self, EventKind, hash_column};
-use super::check::Whole;
+use super::check::{GoodPrefix, Whole};
 use super::entry::{ArchivedFile, Contents, Provenance, Sha256Hex, Window};
 use super::error::ArchiveError;
 use super::layout::path_key;
@@ -50,6 +50,8 @@ pub(crate) struct NewQuarantine<'a> {
     pub(crate) size_bytes: u64,
     pub(crate) reason: &'a str,
     pub(crate) provenance: Option<&'a Provenance>,
+    /// How far the bytes can be read.
+    pub(crate) prefix: Option<GoodPrefix>,
 }
 
 /// Who writes, and when: the two fields of an event that do not come from what happened.
@@ -130,7 +132,10 @@ impl Ledger {
                     chain::canonical_json(&provenance),
                     event.seq,
                 ])?;
-            coverage::mark_fetched(transaction, file.stream, file.name, file.window)?;
+            // A salvage file is no name of the source: it must neither fill a gap nor make one.
+            if file.provenance.salvage.is_none() {
+                coverage::mark_fetched(transaction, file.stream, file.name, file.window)?;
+            }
             Ok(ArchivedFile {
                 sequence,
                 stream: file.stream.to_owned(),
@@ -152,6 +157,9 @@ impl Ledger {
                 "stream": found.stream, "name": found.name, "path": found.path, "window": window_json(found.window),
                 "sha256": found.sha256.map(|hash| hash.to_string()), "size_bytes": found.size_bytes,
                 "reason": found.reason, "provenance": found.provenance.map(provenance_json),
+                "damaged_at_byte": found.prefix.map(|prefix| prefix.at_byte),
+                "good_bytes": found.prefix.map(|prefix| prefix.good_bytes),
+                "proven_bytes": found.prefix.map(|prefix| prefix.proven_bytes),
             });
             let event = chain::append(transaction, by.now_ms, by.actor, EventKind::Quarantined, &payload)?;
             // The same damaged bytes again are one more event, not one more file.
@@ -301,8 +309,12 @@ pub(crate) fn window_json(window: Option<Window>) -> Value {
 }
 
 fn provenance_json(provenance: &Provenance) -> Value {
-    json!({
+    let mut value = json!({
         "origin": provenance.origin, "request": provenance.request, "response": provenance.response,
         "clock_offset_ms": provenance.clock_offset_ms, "program": provenance.program,
-    })
+    });
+    if let Some(salvage) = &provenance.salvage {
+        value["salvage"] = json!(salvage);
+    }
+    value
 }

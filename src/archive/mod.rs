@@ -28,6 +28,7 @@ mod ledger;
 mod lock;
 mod place;
 pub mod proof;
+mod salvage;
 mod schema;
 pub mod tree;
 pub mod verify;
@@ -58,11 +59,13 @@ pub use check::CheckLimits;
 pub use coverage::{EntryState, LedgerEntry, Listing, ListingKind};
 pub use disk::{Disk, RealDisk};
 pub use entry::{
-    ArchivedFile, Arrival, Clock, Contents, ListedFile, ListingOutcome, Provenance, Published, Sha256Hex, Window,
+    ArchivedFile, Arrival, Clock, Contents, ListedFile, ListingOutcome, Provenance, Published, Salvage, Sha256Hex,
+    Window,
 };
 pub use error::ArchiveError;
 pub use ingest::Draft;
 pub use proof::{Proof, ProvenRecord, Refusal};
+pub use salvage::Salvageable;
 pub use schema::{APPLICATION_ID, FORMAT, SCHEMA};
 pub use verify::{DamagedFile, FilesReport, MissingFile, Part, VerifyReport};
 pub use windows::{Coverage, CoverageRules, WindowCounts, WindowCoverage, WindowState};

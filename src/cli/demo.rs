@@ -58,7 +58,8 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     outln!("2. A vault: {}", shell_path(&vault));
 
     let keys = Credentials::default();
-    let mut acquire = settings::Settings::of_vault(&vault)?.acquire_with(OAuth1Keys {
+    let settings = settings::Settings::of_vault(&vault)?;
+    let mut acquire = settings.acquire_with(OAuth1Keys {
         app_key: Secret::new(keys.app_key),
         app_secret: Secret::new(keys.app_secret),
         access_token: Secret::new(keys.access_token),
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     // The account is on this machine: there is nobody to be polite to.
     acquire.requests_per_second = 1000.0;
     let sync_started = Instant::now();
-    let report = sync::run_with(&runtime, &acquire, &archive, output)?;
+    let report = sync::run_with(&runtime, &acquire, &archive, settings.limits, output)?;
     let downloaded: u64 = report.acquired.streams.values().map(|stream| stream.downloaded).sum();
     let received: u64 = report.acquired.streams.values().map(|stream| stream.bytes).sum();
     outln!(

@@ -5,19 +5,19 @@ use super::exit::{Exit, Failure};
 use super::output::{Output, bytes, counted, number, printable};
 use super::progress::Progress;
 use super::{open_for_writing, settings};
-use chatvault::pipeline::{self, IndexReport, RunOptions};
+use chatvault::pipeline::{self, IndexReport};
 use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
 
 pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     // Settings that cannot be read mean that this is not the vault somebody thinks it is.
-    settings::Settings::of_vault(vault)?;
-    let archive = open_for_writing(vault)?;
+    let limits = settings::Settings::of_vault(vault)?.limits;
+    let archive = limits.on(open_for_writing(vault)?);
     let started = Instant::now();
     let progress = Progress::new(output, "import");
     let watcher = |step| progress.step(step);
-    let outcome = pipeline::import(&archive, &args.paths, RunOptions::default(), &watcher);
+    let outcome = pipeline::import(&archive, &args.paths, limits.run_options(), &watcher);
     progress.done();
     let (imported, indexed) = outcome?;
     let elapsed_s = started.elapsed().as_secs_f64();
@@ -62,6 +62,13 @@ pub(super) fn print_index(report: &IndexReport, output: &Output) {
         counted(report.files, "file"),
         bytes(report.json_bytes),
     );
+    if report.salvaged.files > 0 {
+        outln!(
+            "  {} salvaged from {}; they end where the damage begins",
+            counted(report.salvaged.records, "record"),
+            counted(report.salvaged.files, "damaged file"),
+        );
+    }
     for (kind, count) in &report.problems.counts {
         let level = if kind.is_failure() { "problem" } else { "note" };
         outln!("  {level}: {kind}: {}", number(*count));

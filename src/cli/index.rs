@@ -5,19 +5,19 @@ use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::progress::Progress;
 use super::{import, open_for_writing, open_index, settings};
-use chatvault::pipeline::{self, RunOptions};
+use chatvault::pipeline;
 use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
 
 pub(crate) fn run(args: &Index, vault: &Path, output: &Output) -> Result<Exit, Failure> {
-    settings::Settings::of_vault(vault)?;
+    let limits = settings::Settings::of_vault(vault)?.limits;
     let archive = open_for_writing(vault)?;
     let started = Instant::now();
     let progress = Progress::new(output, "index");
     let watcher = |step| progress.step(step);
     let run = if args.rebuild { pipeline::rebuild } else { pipeline::bring_up };
-    let outcome = run(&archive, RunOptions::default(), &watcher);
+    let outcome = run(&archive, limits.run_options(), &watcher);
     progress.done();
     let report = outcome?;
     let reader = open_index(vault)?;

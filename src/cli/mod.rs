@@ -19,6 +19,7 @@ mod hit;
 mod import;
 mod index;
 mod init;
+mod limits;
 mod output;
 mod plan;
 mod progress;

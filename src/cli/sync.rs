@@ -2,12 +2,13 @@
 
 use super::args::Sync;
 use super::exit::{Exit, Failure, of_acquire};
+use super::limits::Limits;
 use super::output::{Output, bytes, counted, number};
 use super::progress::Progress;
 use super::{import, open_for_writing, runtime, settings};
 use chatvault::acquire::{AcquireSettings, Cancel};
 use chatvault::archive::Archive;
-use chatvault::pipeline::{self, RunOptions, SyncReport};
+use chatvault::pipeline::{self, SyncReport};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -19,12 +20,12 @@ pub(crate) fn run(args: &Sync, vault: &Path, output: &Output) -> Result<Exit, Fa
     }
     settings.connections = args.connections.unwrap_or(settings.connections);
     settings.requests_per_second = args.requests_per_second.unwrap_or(settings.requests_per_second);
-    let archive = open_for_writing(vault)?;
+    let archive = settings.limits.on(open_for_writing(vault)?);
     check_same_account(&settings.account_id, &archive)?;
     let acquire = settings.acquire()?;
     let runtime = runtime()?;
     let started = Instant::now();
-    let report = run_with(&runtime, &acquire, &archive, output)?;
+    let report = run_with(&runtime, &acquire, &archive, settings.limits, output)?;
     print(&report, started.elapsed().as_secs_f64(), output)?;
     Ok(exit_of(report, output))
 }
@@ -44,6 +45,7 @@ pub(super) fn run_with(
     runtime: &tokio::runtime::Runtime,
     settings: &AcquireSettings,
     archive: &Archive,
+    limits: Limits,
     output: &Output,
 ) -> Result<SyncReport, Failure> {
     let (handle, cancel) = Cancel::pair();
@@ -58,7 +60,7 @@ pub(super) fn run_with(
     });
     let progress = Progress::new(output, "sync");
     let watcher = |step| progress.step(step);
-    let report = pipeline::sync(runtime, settings, archive, RunOptions::default(), progress.sink(), &watcher, cancel);
+    let report = pipeline::sync(runtime, settings, archive, limits.run_options(), progress.sink(), &watcher, cancel);
     progress.done();
     interrupt.abort();
     Ok(report?)

@@ -33,7 +33,7 @@ pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, decoder: &mut Decoder<'_, 
             text.resynchronise();
             continue;
         }
-        let whole_line = text.line_length(MAX_LINE);
+        let whole_line = text.line_length(MAX_LINE.min(decoder.limits.max_record_bytes));
         let finished = whole_line.is_some_and(|length| read_line(&mut text, length, decoder));
         if !finished {
             read_carefully(&mut text, decoder);
@@ -41,7 +41,7 @@ pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, decoder: &mut Decoder<'_, 
     }
     decoder.report.json_bytes += text.offset();
     if let Some(error) = text.damage.take() {
-        decoder.note(ProblemKind::DamagedContainer, text.offset(), error.to_string());
+        decoder.unreadable(text.offset(), &error);
     }
 }
 
@@ -352,8 +352,13 @@ mod tests {
 
     /// Ids read from a text, and the report.
     fn read(text: &str) -> (Vec<String>, FileReport) {
-        let context =
-            FileContext { path: "f".into(), sha256: "0".into(), window_start_ms: None, account_id: "1".into() };
+        let context = FileContext {
+            path: "f".into(),
+            sha256: "0".into(),
+            window_start_ms: None,
+            account_id: "1".into(),
+            salvaged_to: None,
+        };
         let mut ids = Vec::new();
         let report = decode_file(Cursor::new(text.as_bytes()), &context, DecodeLimits::default(), &mut |revision| {
             ids.extend(revision.content.conversation_id);

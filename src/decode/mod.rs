@@ -8,6 +8,7 @@
 
 mod avro_json;
 mod avro_ocf;
+mod avro_schema;
 mod container;
 mod data_access;
 mod envelope;
@@ -19,8 +20,9 @@ pub use container::{Container, container_of};
 pub use problem::{Problem, ProblemKind, Problems};
 
 use crate::conversation::{Conversation, Record, Revision};
+use container::Budget;
 use data_access::Envelope;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 
 /// What decode must know of a file besides its bytes.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct FileContext {
     pub window_start_ms: Option<i64>,
     /// Account of the vault; used where a record does not name its own.
     pub account_id: String,
+    /// For a salvage file: bytes of its text that a check sum speaks for. What is broken behind them is the known damage.
+    pub salvaged_to: Option<u64>,
 }
 
 /// Bounds that keep memory independent of the input.
@@ -40,12 +44,23 @@ pub struct FileContext {
 pub struct DecodeLimits {
     /// Largest single record, bytes of JSON. Larger ones are passed over and reported.
     pub max_record_bytes: usize,
+    /// Bytes that all layers of a file may inflate to, per byte of the file.
+    pub max_inflate_ratio: u64,
+    /// The ratio is looked at only above this many bytes.
+    pub ratio_from_bytes: u64,
+    /// Bytes that all layers of a file may inflate to, whatever its size.
+    pub max_inflated_bytes: u64,
 }
 
 impl Default for DecodeLimits {
     fn default() -> Self {
         // A transcript of this size has a quarter of a million lines; real ones stay below one megabyte.
-        DecodeLimits { max_record_bytes: 32 << 20 }
+        DecodeLimits {
+            max_record_bytes: 32 << 20,
+            max_inflate_ratio: 1000,
+            ratio_from_bytes: 64 << 20,
+            max_inflated_bytes: 256 << 30,
+        }
     }
 }
 
@@ -77,11 +92,10 @@ pub fn decode_file<R: Read + Seek>(
     limits: DecodeLimits,
     sink: &mut Sink<'_>,
 ) -> io::Result<FileReport> {
-    let mut magic = [0u8; 4];
-    let length = read_up_to(&mut file, &mut magic)?;
+    let file_bytes = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
-    let mut decoder = Decoder::new(context, limits, sink);
-    decoder.file(file, &magic[..length]);
+    let mut decoder = Decoder::new(context, limits, file_bytes, sink);
+    decoder.file(file)?;
     Ok(decoder.report)
 }
 
@@ -101,24 +115,28 @@ pub struct RawRecord {
 ///
 /// # Errors
 /// Only when the file cannot be read from disk at all. `None`: the file has no such record.
-pub fn raw_record<R: Read + Seek>(file: R, record: u64) -> io::Result<Option<Vec<u8>>> {
-    Ok(locate_record(file, record)?.map(|raw| raw.json))
+pub fn raw_record<R: Read + Seek>(file: R, record: u64, limits: DecodeLimits) -> io::Result<Option<Vec<u8>>> {
+    Ok(locate_record(file, record, limits)?.map(|raw| raw.json))
 }
 
 /// As [`raw_record`], with its place in the file and the conversation it names.
 ///
 /// # Errors
 /// As [`raw_record`].
-pub fn locate_record<R: Read + Seek>(mut file: R, record: u64) -> io::Result<Option<RawRecord>> {
-    let mut magic = [0u8; 4];
-    let length = read_up_to(&mut file, &mut magic)?;
+pub fn locate_record<R: Read + Seek>(mut file: R, record: u64, limits: DecodeLimits) -> io::Result<Option<RawRecord>> {
+    let context = FileContext {
+        path: String::new(),
+        sha256: String::new(),
+        window_start_ms: None,
+        account_id: String::new(),
+        salvaged_to: None,
+    };
+    let file_bytes = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
-    let context =
-        FileContext { path: String::new(), sha256: String::new(), window_start_ms: None, account_id: String::new() };
     let mut sink = |revision: Revision| revision.records[0].record < record;
-    let mut decoder = Decoder::new(&context, DecodeLimits::default(), &mut sink);
+    let mut decoder = Decoder::new(&context, limits, file_bytes, &mut sink);
     decoder.wanted = Some(record);
-    decoder.file(file, &magic[..length]);
+    decoder.file(file)?;
     Ok(decoder.raw)
 }
 
@@ -139,6 +157,8 @@ fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 struct Decoder<'d, 's> {
     context: &'d FileContext,
     limits: DecodeLimits,
+    /// Size of the file on disk.
+    file_bytes: u64,
     report: FileReport,
     /// Ordinal of the next conversation record; broken ones count too, so that ordinals stay put.
     ordinal: u64,
@@ -157,28 +177,34 @@ struct Raw<'r> {
 }
 
 impl<'d, 's> Decoder<'d, 's> {
-    fn new(context: &'d FileContext, limits: DecodeLimits, sink: &'d mut Sink<'s>) -> Self {
+    fn new(context: &'d FileContext, limits: DecodeLimits, file_bytes: u64, sink: &'d mut Sink<'s>) -> Self {
         let report = FileReport::default();
-        Decoder { context, limits, report, ordinal: 0, sink, stopped: false, wanted: None, raw: None }
+        Decoder { context, limits, file_bytes, report, ordinal: 0, sink, stopped: false, wanted: None, raw: None }
     }
 
-    fn file(&mut self, file: impl Read + Seek, magic: &[u8]) {
-        if container_of(magic) != Container::Zip {
-            return self.stream(file);
+    fn file(&mut self, mut file: impl Read + Seek) -> io::Result<()> {
+        let mut magic = [0u8; 4];
+        let length = read_up_to(&mut file, &mut magic)?;
+        file.rewind()?;
+        let budget = Budget::new(&self.limits, self.file_bytes);
+        if container_of(&magic[..length]) != Container::Zip {
+            self.stream(file, &budget);
+            return Ok(());
         }
-        let outcome = container::for_each_zip_entry(file, &mut |entry| match entry {
-            Ok(entry) => self.stream(entry),
-            Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
+        let outcome = container::for_each_zip_entry(file, &budget, &mut |entry| match entry {
+            Ok(entry) => self.stream(entry, &budget),
+            Err(error) => self.unreadable(0, &error),
         });
         if let Err(error) = outcome {
-            self.note(ProblemKind::DamagedContainer, 0, error.to_string());
+            self.unreadable(0, &error);
         }
+        Ok(())
     }
 
-    fn stream(&mut self, reader: impl Read) {
-        match container::open(reader) {
+    fn stream(&mut self, reader: impl Read, budget: &Budget) {
+        match container::open(reader, budget) {
             Ok(opened) => match opened.container {
-                Container::AvroContainer => avro_ocf::read(opened.bytes, self),
+                Container::AvroContainer => avro_ocf::read(opened.bytes, budget, self),
                 Container::OpenPgp => {
                     self.note(ProblemKind::Encrypted, 0, "the file is an OpenPGP message; this version cannot open it");
                 }
@@ -187,12 +213,29 @@ impl<'d, 's> Decoder<'d, 's> {
                 }
                 Container::Gzip | Container::Plain => envelope::read(opened.bytes, self),
             },
-            Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
+            Err(error) => self.unreadable(0, &error),
         }
     }
 
     fn note(&mut self, kind: ProblemKind, byte: u64, detail: impl Into<String>) {
+        use ProblemKind::{BrokenRecord, CutShort, EndsInDamage, TooLarge};
+        let is_known_damage = matches!(kind, BrokenRecord | CutShort | TooLarge)
+            && self.context.salvaged_to.is_some_and(|proven_bytes| byte >= proven_bytes);
+        let kind = if is_known_damage { EndsInDamage } else { kind };
         self.report.problems.add(kind, self.ordinal, byte, detail);
+    }
+
+    /// The reader of a container gave up.
+    fn unreadable(&mut self, byte: u64, error: &io::Error) {
+        let is_bomb = container::is_bomb(error);
+        let kind = if is_bomb { ProblemKind::DecompressionBomb } else { ProblemKind::DamagedContainer };
+        let detail = error.to_string();
+        self.note(kind, byte, if is_bomb { detail } else { printable(&detail) });
+    }
+
+    /// A container that does not hold what it says.
+    fn damaged(&mut self, detail: &str) {
+        self.note(ProblemKind::DamagedContainer, 0, printable(detail));
     }
 
     /// Hands a conversation over, with its place in the archive.
@@ -231,4 +274,9 @@ impl<'d, 's> Decoder<'d, 's> {
 /// A hostile value, short enough for a message and without control characters.
 fn short(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_default).collect()
+}
+
+/// A library's message: it may quote what it read.
+fn printable(message: &str) -> String {
+    message.chars().take(160).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

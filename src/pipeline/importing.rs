@@ -25,6 +25,8 @@ pub struct ImportReport {
     pub already: u64,
     /// Files kept beside an earlier version of the same name.
     pub new_versions: u64,
+    /// Damaged files of which a part could be read, newly in this run; they stand under `failed` too.
+    pub salvaged: u64,
     /// Files that are no LivePerson data; they were left alone.
     pub skipped: Vec<ImportProblem>,
     /// Files that should have been taken and could not be.
@@ -105,6 +107,8 @@ enum Outcome {
     Taken(Published),
     Skipped(ImportProblem),
     Failed(ImportProblem),
+    /// Damaged; what could be read of it was published as a file of its own.
+    Salvaged(ImportProblem, Published),
 }
 
 /// Takes the files in and indexes each as soon as it is published, on all cores, in rounds.
@@ -123,7 +127,8 @@ pub(super) fn import_all(
                 let outcome = import_file(archive, path)?;
                 watcher(Step::Archived { bytes: *bytes });
                 let indexed = match &outcome {
-                    Outcome::Taken(Published::New(file) | Published::NewVersion(file)) => {
+                    Outcome::Taken(Published::New(file) | Published::NewVersion(file))
+                    | Outcome::Salvaged(_, Published::New(file) | Published::NewVersion(file)) => {
                         Some(run.index_one(file.clone())?)
                     }
                     _ => None,
@@ -143,6 +148,10 @@ pub(super) fn import_all(
                 }
                 Outcome::Skipped(problem) => report.skipped.push(problem),
                 Outcome::Failed(problem) => report.failed.push(problem),
+                Outcome::Salvaged(problem, published) => {
+                    report.salvaged += u64::from(!matches!(published, Published::Already(_)));
+                    report.failed.push(problem);
+                }
             }
         }
         run.absorb(indexed)?;
@@ -191,6 +200,11 @@ fn import_file(archive: &Archive, path: &Path) -> Result<Outcome, RunError> {
         Ok(published) => Ok(Outcome::Taken(published)),
         Err(error @ ArchiveError::UnsafeName { .. }) => {
             Ok(Outcome::Failed(problem(path, format!("{error}; rename the file to import it"))))
+        }
+        Err(ref error @ ArchiveError::Damaged { salvageable: Some(ref salvageable), .. }) => {
+            let salvaged = archive.salvage(salvageable)?;
+            let reason = format!("{error}; what could be read of it is kept as {}", salvaged.file().path);
+            Ok(Outcome::Salvaged(problem(path, reason), salvaged))
         }
         // One bad file stops no other; a disk that is full or a ledger that fails stops them all.
         Err(error @ (ArchiveError::Damaged { .. } | ArchiveError::BadWindow { .. })) => {

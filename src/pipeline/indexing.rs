@@ -57,6 +57,15 @@ pub struct StreamCounts {
     pub conversations: u64,
 }
 
+/// What salvage files held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SalvageCounts {
+    /// Salvage files, one for each damaged file.
+    pub files: u64,
+    /// Conversation records in them.
+    pub records: u64,
+}
+
 /// What went into the index.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct IndexReport {
@@ -68,6 +77,8 @@ pub struct IndexReport {
     pub conversations: u64,
     /// Bytes of JSON after unpacking.
     pub json_bytes: u64,
+    /// Of those, what salvage files held: `records` counts conversations, `files` damaged files.
+    pub salvaged: SalvageCounts,
     /// The same, by stream.
     pub streams: BTreeMap<String, StreamCounts>,
     /// Problems of all files, counted.
@@ -189,6 +200,10 @@ impl<'r> IndexRun<'r> {
         self.report.records += report.records;
         self.report.conversations += report.conversations;
         self.report.json_bytes += report.json_bytes;
+        if file.provenance.salvage.is_some() {
+            self.report.salvaged.files += 1;
+            self.report.salvaged.records += report.conversations;
+        }
         let stream = self.report.streams.entry(file.stream).or_default();
         stream.records += report.records;
         stream.conversations += report.conversations;
@@ -280,6 +295,7 @@ fn index_file(
         sha256: file.sha256.to_string(),
         window_start_ms: file.window.map(|window| window.start_ms),
         account_id: archive.account_id().to_owned(),
+        salvaged_to: file.provenance.salvage.as_ref().map(|salvage| salvage.proven_bytes),
     };
     let mut failed = None;
     let mut sink = |revision| match writer.add(revision) {

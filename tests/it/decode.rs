@@ -22,6 +22,7 @@ fn decode_with(bytes: &[u8], limits: DecodeLimits) -> (Vec<Revision>, FileReport
         sha256: "0".repeat(64),
         window_start_ms: None,
         account_id: "75555851".into(),
+        salvaged_to: None,
     };
     let mut found = Vec::new();
     let report = decode_file(Cursor::new(bytes), &context, limits, &mut |revision| {
@@ -138,13 +139,13 @@ fn samples_are_read_as_a_person_would() {
 fn every_record_can_be_fetched_by_its_ordinal() {
     for (name, bytes) in samples() {
         for revision in decode(&bytes).0 {
-            let raw = raw_record(Cursor::new(&bytes), revision.records[0].record).unwrap();
+            let raw = raw_record(Cursor::new(&bytes), revision.records[0].record, DecodeLimits::default()).unwrap();
             let raw = raw.unwrap_or_else(|| panic!("{name}: record {} is gone", revision.records[0].record));
             if let Some(id) = &revision.content.conversation_id {
                 assert!(String::from_utf8_lossy(&raw).contains(id.as_str()), "{name}: {id}");
             }
         }
-        assert_eq!(raw_record(Cursor::new(&bytes), 1_000_000).unwrap(), None, "{name}");
+        assert_eq!(raw_record(Cursor::new(&bytes), 1_000_000, DecodeLimits::default()).unwrap(), None, "{name}");
     }
 }
 
@@ -159,7 +160,7 @@ fn a_record_of_any_size_passes_or_is_passed_over() {
     assert_eq!(found[1].content.messages[0].text, long);
     assert_eq!(report.problems.total(), 0);
 
-    let (found, report) = decode_with(&bytes, DecodeLimits { max_record_bytes: 1 << 20 });
+    let (found, report) = decode_with(&bytes, DecodeLimits { max_record_bytes: 1 << 20, ..DecodeLimits::default() });
     let ids: Vec<_> = found.iter().map(|revision| revision.content.conversation_id.as_deref().unwrap()).collect();
     assert_eq!(ids, ["1", "3"]);
     assert_eq!(report.problems.counts[&ProblemKind::TooLarge], 1);
@@ -194,7 +195,7 @@ fn runner(cases: u32) -> TestRunner {
 
 /// Small limits, so that a lie about a length costs nothing.
 fn survive(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let (found, report) = decode_with(bytes, DecodeLimits { max_record_bytes: 1 << 20 });
+    let (found, report) = decode_with(bytes, DecodeLimits { max_record_bytes: 1 << 20, ..DecodeLimits::default() });
     prop_assert_eq!(found.len() as u64, report.conversations);
     let examples = &report.problems.examples;
     prop_assert!(examples.iter().all(|problem| !problem.detail.contains(char::is_control)), "{examples:?}");
