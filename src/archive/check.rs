@@ -8,6 +8,7 @@
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use flate2::bufread::GzDecoder;
+use serde::{Deserialize, Serialize};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -61,12 +62,24 @@ pub struct Whole {
     pub inflated_bytes: u64,
 }
 
+/// How the readable part of a damaged file ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Damage {
+    /// The bytes end too soon; what is there may be right.
+    Cut,
+    /// Bytes are wrong, and those from which nothing came out need not be the first.
+    Corrupt,
+}
+
 /// What can still be read of a gzip file: everything in front of the damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GoodPrefix {
+    /// How it ends.
+    pub damage: Damage,
     /// Offset in the received bytes at which reading failed.
     pub at_byte: u64,
-    /// Inflated bytes that come out before that.
+    /// Inflated bytes that come out before that; in front of a corrupt place (not of a cut) the last one may be missing.
     pub good_bytes: u64,
     /// Those of them that stand in members whose CRC-32 and length were compared. The others came out without an error, and
     /// nothing else speaks for them.
@@ -193,9 +206,9 @@ fn check_gzip(mut file: impl Read + Seek, meter: &mut Meter) -> Result<(), Check
     }
     // A read that fails may have lost what it had inflated so far. The second time the end is read byte by byte.
     let large_reads = inflation.total_bytes.saturating_sub(BUFFER_BYTES as u64);
-    inflation = Inflation::default();
+    (inflation, meter.inflated_bytes) = (Inflation::default(), 0);
     file.rewind().map_err(CheckError::Io)?;
-    inflate(&mut file, &mut inflation, large_reads, &mut |_| Ok(()))
+    inflate(&mut file, &mut inflation, large_reads, &mut |bytes| meter.add(bytes.len()))
 }
 
 /// How far inflating has come.
@@ -249,22 +262,27 @@ pub(super) fn inflate(
         return Err(CheckError::Io(disk_error));
     }
     let at_byte = reader.get_ref().read_bytes - reader.buffer().len() as u64;
-    let prefix = GoodPrefix { at_byte, good_bytes: inflation.total_bytes, proven_bytes: inflation.proven_bytes };
-    Err(CheckError::Damaged {
-        reason: gzip_damage(&failed, prefix),
-        prefix: Some(prefix).filter(|good| good.good_bytes > 0),
-    })
+    let is_cut = failed.kind() == io::ErrorKind::UnexpectedEof;
+    let prefix = GoodPrefix {
+        damage: if is_cut { Damage::Cut } else { Damage::Corrupt },
+        at_byte,
+        good_bytes: inflation.total_bytes,
+        proven_bytes: inflation.proven_bytes,
+    };
+    let reason = gzip_damage(&failed, prefix);
+    Err(CheckError::Damaged { reason, prefix: Some(prefix).filter(|good| good.good_bytes > 0) })
 }
 
 fn gzip_damage(error: &io::Error, prefix: GoodPrefix) -> String {
-    let GoodPrefix { at_byte, good_bytes, proven_bytes } = prefix;
-    let after = format!(
-        "at byte {at_byte}, after {good_bytes} good bytes of content, {proven_bytes} of them proven by a check sum"
-    );
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => format!("the gzip stream is cut {after}"),
-        _ => format!("the gzip stream is corrupt ({error}) {after}"),
-    }
+    let GoodPrefix { damage, at_byte, good_bytes, proven_bytes } = prefix;
+    let what = match damage {
+        Damage::Cut => "cut".to_owned(),
+        Damage::Corrupt => format!("corrupt ({error})"),
+    };
+    format!(
+        "the gzip stream is {what} at byte {at_byte}, after {good_bytes} readable bytes of content, {proven_bytes} of \
+         them proven by a check sum"
+    )
 }
 
 fn check_zip(file: impl Read + Seek, meter: &mut Meter) -> Result<(), CheckError> {
@@ -406,11 +424,16 @@ pub(super) mod tests {
         let mut body = [&first[..], &second[..]].concat();
         let last = body.len() - 5;
         body[last] ^= 1;
-        let whole = GoodPrefix { at_byte: body.len() as u64, good_bytes: 13 + text.len() as u64, proven_bytes: 13 };
+        let whole = GoodPrefix {
+            damage: Damage::Corrupt,
+            at_byte: body.len() as u64,
+            good_bytes: 13 + text.len() as u64,
+            proven_bytes: 13,
+        };
         assert_eq!(good(&body), Some(whole), "content whose check sum is wrong comes out, and is not proven");
-        // A reserved block type in the middle: what stands before it comes out to the last byte.
+        // A reserved block type in the middle: the decoder looks at it before it hands out the byte in front of it.
         let blocks = stored_blocks(&[b"one\n", b"two\n"], 7);
-        assert_eq!(good(&blocks).map(|good| good.good_bytes), Some(8));
+        assert_eq!(good(&blocks).map(|good| good.good_bytes), Some(7));
         assert_eq!(good(&gzip(b"x")[..9]), None, "nothing came out");
     }
 

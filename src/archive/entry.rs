@@ -12,6 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::check::Damage;
+
 /// Half-open UTC window in epoch milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Window {
@@ -53,6 +55,8 @@ pub struct Salvage {
     pub quarantined_as: String,
     /// Their SHA-256.
     pub sha256: Sha256Hex,
+    /// How the readable part ends.
+    pub damage: Damage,
     /// Offset in them at which reading failed.
     pub damaged_at_byte: u64,
     /// Inflated bytes in front of the damage: the content of the salvage file.

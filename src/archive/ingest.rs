@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use sha2::{Digest, Sha256};
 
 use super::Archive;
-use super::check::{self, CheckError, Container, GoodPrefix, Whole};
+use super::check::{self, CheckError, Container, Damage, GoodPrefix, Whole};
 use super::disk::{Disk, DiskFile};
 use super::entry::{ArchivedFile, Arrival, Published, Sha256Hex};
 use super::error::ArchiveError;
@@ -235,8 +235,12 @@ impl Archive {
         let reason = format!("{} bytes came, {expected} were announced", body.size_bytes);
         match checked {
             Ok(Whole { container: Container::Gzip, inflated_bytes }) if inflated_bytes > 0 => {
-                let prefix =
-                    GoodPrefix { at_byte: body.size_bytes, good_bytes: inflated_bytes, proven_bytes: inflated_bytes };
+                let prefix = GoodPrefix {
+                    damage: Damage::Cut,
+                    at_byte: body.size_bytes,
+                    good_bytes: inflated_bytes,
+                    proven_bytes: inflated_bytes,
+                };
                 Err(CheckError::Damaged { reason, prefix: Some(prefix) })
             }
             Ok(_) => Err(CheckError::Damaged { reason, prefix: None }),

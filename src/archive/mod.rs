@@ -55,7 +55,7 @@ mod windows_tests;
 
 pub use anchor::{Head, HeadCheck};
 pub use chain::{ChainReport, Event, EventKind};
-pub use check::CheckLimits;
+pub use check::{CheckLimits, Damage, GoodPrefix};
 pub use coverage::{EntryState, LedgerEntry, Listing, ListingKind};
 pub use disk::{Disk, RealDisk};
 pub use entry::{

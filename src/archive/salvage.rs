@@ -58,6 +58,7 @@ impl Archive {
         let salvage = Salvage {
             quarantined_as: found.quarantined_as.clone(),
             sha256: found.sha256,
+            damage: found.prefix.damage,
             damaged_at_byte: found.prefix.at_byte,
             good_bytes: found.prefix.good_bytes,
             proven_bytes: found.prefix.proven_bytes,
@@ -105,5 +106,103 @@ impl Archive {
 
     fn draft_failed(&self, source: io::Error) -> ArchiveError {
         ArchiveError::from_io(&self.inner.root.join(layout::TEMP), None, source)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::check::tests::gzip;
+    use super::super::tests::{Lab, NAME, STREAM, publish};
+    use super::super::{ArchivedFile, Damage, EntryState};
+    use super::*;
+    use std::io::Read as _;
+
+    fn damaged(archive: &Archive, body: &[u8]) -> Option<Box<Salvageable>> {
+        match publish(archive, NAME, body).unwrap_err() {
+            ArchiveError::Damaged { salvageable, .. } => salvageable,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn content(lab: &Lab, file: &ArchivedFile) -> Vec<u8> {
+        let mut content = Vec::new();
+        flate2::read::MultiGzDecoder::new(lab.archive.open_file(file).unwrap()).read_to_end(&mut content).unwrap();
+        content
+    }
+
+    /// Text that does not pack well, so that every cut leaves something else.
+    fn text() -> Vec<u8> {
+        (0..30_000_u64).flat_map(|n| format!("{}\n", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes()).collect()
+    }
+
+    #[test]
+    fn what_stands_before_the_damage_is_published_and_says_so() {
+        let lab = Lab::new();
+        let (first, second) = (gzip(b"first member\n"), gzip(&text()));
+        let body = [&first[..], &second[..second.len() / 2]].concat();
+        let found = damaged(&lab.archive, &body).unwrap();
+        let Published::New(file) = lab.archive.salvage(&found).unwrap() else { panic!("not new") };
+        let expected = [&b"first member\n"[..], &text()].concat();
+        let content = content(&lab, &file);
+        assert!(content.len() > 100_000 && expected.starts_with(&content), "{}", content.len());
+        assert_eq!(file.name, format!("{NAME}.salvaged-{}.gz", &found.sha256.to_string()[..8]));
+        assert_eq!((file.stream.as_str(), file.window), (STREAM, found.window));
+        let told = file.provenance.salvage.clone().unwrap();
+        assert_eq!((told.damage, told.damaged_at_byte), (Damage::Cut, body.len() as u64));
+        assert_eq!((told.good_bytes, told.proven_bytes), (content.len() as u64, 13));
+        assert!(told.quarantined_as.starts_with("quarantine/") && told.sha256 == Sha256Hex::of(&body));
+        // It is no name of the source: what is damaged stays a gap.
+        let entries = lab.archive.entries_in(STREAM).unwrap();
+        assert_eq!(
+            entries.iter().map(|entry| (entry.name.as_str(), entry.state)).collect::<Vec<_>>(),
+            [(NAME, EntryState::Damaged)]
+        );
+
+        // Again: one more event of the quarantine, and no other change.
+        let again = damaged(&lab.archive, &body).unwrap();
+        assert_eq!(lab.archive.salvage(&again).unwrap(), Published::Already(file.clone()));
+        assert_eq!(lab.archive.files_after(0).unwrap(), [file]);
+        assert_eq!(lab.kinds(), ["created", "quarantined", "fetched", "quarantined"]);
+        assert!(lab.verify().is_ok());
+        assert!(lab.names("tmp").is_empty());
+    }
+
+    #[test]
+    fn damage_anywhere_gives_a_prefix_or_nothing() {
+        let lab = Lab::new();
+        let text = text();
+        let good = gzip(&text);
+        for at in (0..good.len()).step_by(good.len() / 40) {
+            let mut body = good.clone();
+            body[at] ^= 0x55;
+            let outcome = publish(&lab.archive, NAME, &body);
+            // The time and the system in a header are not covered by anything.
+            let Err(error) = outcome else { continue };
+            let ArchiveError::Damaged { salvageable, .. } = error else { continue };
+            let Some(found) = salvageable else { continue };
+            let file = lab.archive.salvage(&found).unwrap().file().clone();
+            let content = content(&lab, &file);
+            assert_eq!(content.len() as u64, found.prefix.good_bytes, "{at}");
+            // In front of the changed byte everything is right; packed text is never longer than unpacked text.
+            let right = content.iter().zip(&text).take_while(|(a, b)| a == b).count();
+            assert!(right + 100 >= at, "{at}: {right}");
+        }
+        assert!(lab.archive.last_sequence().unwrap() > 20);
+        assert!(lab.verify().is_ok());
+    }
+
+    #[test]
+    fn a_very_long_name_still_has_a_salvage_file() {
+        let lab = Lab::new();
+        let name = "é".repeat(120);
+        let body = gzip(b"content");
+        let ArchiveError::Damaged { salvageable: Some(found), .. } =
+            publish(&lab.archive, &name, &body[..body.len() - 1]).unwrap_err()
+        else {
+            panic!("nothing to salvage")
+        };
+        let file = lab.archive.salvage(&found).unwrap().file().clone();
+        assert!(file.name.len() <= layout::NAME_MAX_BYTES && file.name.contains("é.salvaged-"), "{}", file.name);
     }
 }

@@ -43,12 +43,21 @@ pub(super) fn read_value(pull: &mut Pull<'_>) -> Result<Contents> {
         "dataType" => set(pull.text(), &mut contents.envelope.data_type),
         "metaData" => read_meta_data(pull, &mut contents.envelope),
         "recordCollection" => {
-            pull.array(&mut |pull| read_element(pull, &mut contents.conversations, &mut contents.other_bodies))
+            let first = contents.conversations.len();
+            pull.array(&mut |pull| read_element(pull, &mut contents.conversations, &mut contents.other_bodies))?;
+            // Of a field that is there twice the last one counts, but none behind the records: the careful way has handed
+            // them over by then.
+            if let Some(account_id) = &contents.envelope.account_id {
+                contents.conversations[first..].iter_mut().for_each(|(_, c)| c.account_id.clone_from(account_id));
+            }
+            Ok(())
         }
         _ => pull.skip(),
     })?;
     for (_, conversation) in &mut contents.conversations {
-        conversation.account_id = contents.envelope.account_id.clone().unwrap_or_default();
+        if conversation.account_id.is_empty() {
+            conversation.account_id = contents.envelope.account_id.clone().unwrap_or_default();
+        }
     }
     Ok(contents)
 }
@@ -101,30 +110,37 @@ fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Conversation)>,
         _ => Key::Other,
     };
     let first = found.len();
-    let mut header = Header::default();
+    let mut header: Option<Header> = None;
     let mut has_engagements = false;
+    // Each conversation takes the last header in front of it; one behind it speaks only if none did before.
     pull.record(&name, &mut |pull, key| match key {
         Key::Header => {
-            header = read_header(pull)?;
+            let read = read_header(pull)?;
+            if header.is_none() {
+                found[first..].iter_mut().for_each(|(_, conversation)| read.put_into(conversation));
+            }
+            header = Some(read);
             Ok(())
         }
         Key::Engagements => {
             has_engagements = true;
+            let from = found.len();
             pull.array(&mut |pull| {
                 let at = pull.at();
                 if let Some(conversation) = read_conversation(pull)? {
                     found.push((at..pull.at(), conversation));
                 }
                 Ok(())
-            })
+            })?;
+            if let Some(header) = &header {
+                found[from..].iter_mut().for_each(|(_, conversation)| header.put_into(conversation));
+            }
+            Ok(())
         }
         Key::Other => pull.skip(),
     })?;
     if !has_engagements {
         *other_bodies += 1;
-    }
-    for (_, conversation) in &mut found[first..] {
-        header.put_into(conversation);
     }
     Ok(())
 }

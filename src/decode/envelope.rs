@@ -357,7 +357,7 @@ mod tests {
             sha256: "0".into(),
             window_start_ms: None,
             account_id: "1".into(),
-            salvaged_to: None,
+            salvaged: None,
         };
         let mut ids = Vec::new();
         let report = decode_file(Cursor::new(text.as_bytes()), &context, DecodeLimits::default(), &mut |revision| {

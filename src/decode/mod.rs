@@ -35,8 +35,18 @@ pub struct FileContext {
     pub window_start_ms: Option<i64>,
     /// Account of the vault; used where a record does not name its own.
     pub account_id: String,
-    /// For a salvage file: bytes of its text that a check sum speaks for. What is broken behind them is the known damage.
-    pub salvaged_to: Option<u64>,
+    /// For a salvage file: where the known damage is.
+    pub salvaged: Option<Salvaged>,
+}
+
+/// What is known of the text of a salvage file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Salvaged {
+    /// Bytes of the text that a check sum speaks for.
+    pub proven_bytes: u64,
+    /// Behind them bytes may be wrong, not only missing: the first thing that is not as it should be ends the reading, and what is
+    /// read gives way to another record of the same window that says otherwise.
+    pub is_corrupt: bool,
 }
 
 /// Bounds that keep memory independent of the input.
@@ -129,7 +139,7 @@ pub fn locate_record<R: Read + Seek>(mut file: R, record: u64, limits: DecodeLim
         sha256: String::new(),
         window_start_ms: None,
         account_id: String::new(),
-        salvaged_to: None,
+        salvaged: None,
     };
     let file_bytes = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
@@ -218,10 +228,16 @@ impl<'d, 's> Decoder<'d, 's> {
     }
 
     fn note(&mut self, kind: ProblemKind, byte: u64, detail: impl Into<String>) {
-        use ProblemKind::{BrokenRecord, CutShort, EndsInDamage, TooLarge};
-        let is_known_damage = matches!(kind, BrokenRecord | CutShort | TooLarge)
-            && self.context.salvaged_to.is_some_and(|proven_bytes| byte >= proven_bytes);
-        let kind = if is_known_damage { EndsInDamage } else { kind };
+        use ProblemKind::{BrokenRecord, CutShort, EndsInDamage, Repaired, TooLarge};
+        let unproven = self.context.salvaged.filter(|salvaged| byte >= salvaged.proven_bytes);
+        let kind = match (unproven, kind) {
+            (Some(_), CutShort) => EndsInDamage,
+            (Some(Salvaged { is_corrupt: true, .. }), BrokenRecord | TooLarge | Repaired) => {
+                self.stopped = true;
+                EndsInDamage
+            }
+            _ => kind,
+        };
         self.report.problems.add(kind, self.ordinal, byte, detail);
     }
 
@@ -256,7 +272,10 @@ impl<'d, 's> Decoder<'d, 's> {
         if content.conversation_id.is_none() {
             self.note(ProblemKind::NoConversationId, byte, "the record has no conversationId");
         }
-        let age_ms = self.context.window_start_ms.or(envelope.end_ms).or(content.end_ms).unwrap_or(0);
+        let mut age_ms = self.context.window_start_ms.or(envelope.end_ms).or(content.end_ms).unwrap_or(0);
+        if self.context.salvaged.is_some_and(|salvaged| salvaged.is_corrupt && byte >= salvaged.proven_bytes) {
+            age_ms = age_ms.saturating_sub(1);
+        }
         let record =
             Record { file: self.context.path.clone(), sha256: self.context.sha256.clone(), record: self.ordinal };
         self.ordinal += 1;

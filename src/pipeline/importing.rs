@@ -244,15 +244,27 @@ fn recognise(file: File, name: &str) -> std::io::Result<Option<ImportedKind>> {
     }
 }
 
-/// The first unpacked bytes; `None` where nothing can be unpacked.
-fn look_ahead(mut reader: impl BufRead) -> Option<Vec<u8>> {
+/// The first unpacked bytes, through gzip in gzip too; `None` where nothing can be unpacked.
+fn look_ahead(reader: impl BufRead) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    let read = match container_of(reader.fill_buf().ok()?) {
-        Container::Gzip => MultiGzDecoder::new(reader).take(LOOK_AHEAD).read_to_end(&mut text),
-        _ => reader.take(LOOK_AHEAD).read_to_end(&mut text),
-    };
+    let read = reader.take(LOOK_AHEAD).read_to_end(&mut text);
+    for _ in 0..MAX_LAYERS {
+        if container_of(&text) != Container::Gzip {
+            break;
+        }
+        let mut inner = Vec::new();
+        // The packed bytes end with the look-ahead, so an error behind the first bytes says nothing.
+        let read = MultiGzDecoder::new(text.as_slice()).take(LOOK_AHEAD).read_to_end(&mut inner);
+        if read.is_err() && inner.is_empty() {
+            return None;
+        }
+        text = inner;
+    }
     (read.is_ok() || !text.is_empty()).then_some(text)
 }
+
+/// Layers of gzip that are looked through; decoding follows as many.
+const MAX_LAYERS: usize = 4;
 
 /// Entries of a zip file that are looked into.
 const LOOK_INTO: usize = 8;

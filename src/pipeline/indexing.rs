@@ -4,8 +4,8 @@
 //! checkpoint only ever moves over files that are in, and what is missing behind it is caught up from the ledger.
 
 use super::{RunError, Step, Watcher, index_home};
-use crate::archive::{Archive, ArchivedFile, Contents};
-use crate::decode::{DecodeLimits, FileContext, FileReport, ProblemKind, Problems, decode_file};
+use crate::archive::{Archive, ArchivedFile, Contents, Damage};
+use crate::decode::{DecodeLimits, FileContext, FileReport, ProblemKind, Problems, Salvaged, decode_file};
 use crate::index::{IndexError, Writer, WriterOptions};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -295,7 +295,10 @@ fn index_file(
         sha256: file.sha256.to_string(),
         window_start_ms: file.window.map(|window| window.start_ms),
         account_id: archive.account_id().to_owned(),
-        salvaged_to: file.provenance.salvage.as_ref().map(|salvage| salvage.proven_bytes),
+        salvaged: file.provenance.salvage.as_ref().map(|salvage| Salvaged {
+            proven_bytes: salvage.proven_bytes,
+            is_corrupt: salvage.damage == Damage::Corrupt,
+        }),
     };
     let mut failed = None;
     let mut sink = |revision| match writer.add(revision) {

@@ -22,7 +22,7 @@ fn decode_with(bytes: &[u8], limits: DecodeLimits) -> (Vec<Revision>, FileReport
         sha256: "0".repeat(64),
         window_start_ms: None,
         account_id: "75555851".into(),
-        salvaged_to: None,
+        salvaged: None,
     };
     let mut found = Vec::new();
     let report = decode_file(Cursor::new(bytes), &context, limits, &mut |revision| {

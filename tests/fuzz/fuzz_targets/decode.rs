@@ -2,17 +2,17 @@
 //! record can be located again, and its JSON lies where it is said to lie.
 #![no_main]
 
-use chatvault::decode::{Container, DecodeLimits, FileContext, container_of, decode_file, locate_record};
+use chatvault::decode::{Container, DecodeLimits, FileContext, Salvaged, container_of, decode_file, locate_record};
 use libfuzzer_sys::fuzz_target;
 use std::io::Cursor;
 
 fuzz_target!(|bytes: &[u8]| {
-    let context = FileContext {
+    let mut context = FileContext {
         path: "files/x".into(),
         sha256: "0".repeat(64),
         window_start_ms: Some(0),
         account_id: "1".into(),
-        salvaged_to: None,
+        salvaged: None,
     };
     // The second limit is small, so that the ways around a large record are taken too.
     for max_record_bytes in [1 << 20, 96] {
@@ -26,6 +26,18 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(report.conversations, ordinals.len() as u64);
         assert!(ordinals.is_sorted_by(|a, b| a < b), "{ordinals:?}");
     }
+    let salvaged = Salvaged { proven_bytes: bytes.len() as u64 / 2, is_corrupt: bytes.len() % 2 == 1 };
+    let mut records = 0;
+    context.salvaged = Some(salvaged);
+    let mut count = |_| {
+        records += 1;
+        true
+    };
+    let report =
+        decode_file(Cursor::new(bytes), &context, DecodeLimits::default(), &mut count).expect("memory can be read");
+    assert_eq!(report.conversations, records);
+    context.salvaged = None;
+
     let mut first = None;
     let mut sink = |revision: chatvault::conversation::Revision| {
         first = Some((revision.records[0].record, revision.content.conversation_id));
@@ -33,7 +45,9 @@ fuzz_target!(|bytes: &[u8]| {
     };
     decode_file(Cursor::new(bytes), &context, DecodeLimits::default(), &mut sink).expect("memory can be read");
     if let Some((ordinal, id)) = first {
-        let raw = locate_record(Cursor::new(bytes), ordinal, DecodeLimits::default()).expect("memory can be read").expect("it was there before");
+        let raw = locate_record(Cursor::new(bytes), ordinal, DecodeLimits::default())
+            .expect("memory can be read")
+            .expect("it was there before");
         assert_eq!(raw.conversation_id, id);
         if let (Some(offset), Container::Plain) = (raw.offset, container_of(bytes)) {
             assert!(bytes[offset as usize..].starts_with(&raw.json));
