@@ -54,7 +54,7 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
         Ok(contents) => {
             let consumed = pull.at();
             data_access::note_odd(&pull, decoder.ordinal, base, &mut decoder.report.problems);
-            emit_all(contents, base, &line[..consumed], true, decoder);
+            emit_all(contents, base, &line[..consumed], None, decoder);
             text.advance(consumed);
             true
         }
@@ -72,22 +72,28 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
                 return false;
             }
             decoder.note(ProblemKind::Repaired, base, "invalid text was replaced for reading");
-            emit_all(contents, base, &mended, false, decoder);
+            emit_all(contents, base, &mended, Some(line.trim_ascii_end()), decoder);
             text.advance(length);
             true
         }
     }
 }
 
-fn emit_all(contents: Contents, base: u64, value: &[u8], as_it_stands: bool, decoder: &mut Decoder<'_, '_>) {
+/// `value` is what was parsed; `original` what the file holds, where that was mended first.
+fn emit_all(contents: Contents, base: u64, value: &[u8], original: Option<&[u8]>, decoder: &mut Decoder<'_, '_>) {
     decoder.report.records += 1;
     note_other_bodies(contents.other_bodies, contents.conversations.is_empty(), &contents.envelope, base, decoder);
     let is_alone = contents.conversations.len() == 1;
     for (place, conversation) in contents.conversations {
         let byte = base + place.start as u64;
         // A value with one conversation is the record; of one with several, the conversation is.
-        let (json, offset) = if is_alone { (value, base) } else { (&value[place], byte) };
-        let raw = Raw { json, offset: as_it_stands.then_some(offset) };
+        let (json, offset) = match (is_alone, original) {
+            (true, _) => (original.unwrap_or(value), Some(base)),
+            (false, None) => (&value[place], Some(byte)),
+            // Mending moves bytes, so where a part of it lies in the file is not known.
+            (false, Some(_)) => (&value[place], None),
+        };
+        let raw = Raw { json, offset };
         decoder.emit(conversation, &contents.envelope, byte, &raw);
     }
 }

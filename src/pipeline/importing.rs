@@ -296,7 +296,7 @@ fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
         return Some(ImportedKind::Unknown);
     }
     let start = text.trim_ascii_start();
-    if start.is_empty() && stream_and_window(name).0.is_some() {
+    if start.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) && stream_and_window(name).0.is_some() {
         return Some(ImportedKind::Unknown);
     }
     // A first record that is cut at its head must not hide those behind it; a page about the format is still no data.

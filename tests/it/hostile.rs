@@ -202,7 +202,8 @@ fn json_that_no_parser_likes() {
     }
     let report = case.import(3);
     assert_eq!(report["import"]["imported"], 3, "{report:#}");
-    assert!(report["index"]["problems"]["counts"]["broken-record"].as_u64().unwrap() >= 3, "{report:#}");
+    // Lists around records are passed over, however many; records of such depth are not read.
+    assert_eq!(report["index"]["problems"]["counts"]["broken-record"], 2, "{report:#}");
     let found = case.found();
     for id in ["lists-1", "lists-2", "objects-1", "objects-2", "in-a-record-1", "in-a-record-2"] {
         assert!(found.contains(&key(id)), "{id} of {found:?}");
@@ -213,14 +214,13 @@ fn json_that_no_parser_likes() {
 fn odd_bytes_cost_nothing_that_is_good() {
     let case = Case::new();
     let numbers = ["18446744073709551616", "123456789012345678901234567890123456789", "-9223372036854775809"];
+    let latin = record("\"latin\"", "\"caf@ au lait\"");
+    let latin: Vec<&str> = latin.split('@').collect();
     let mut bytes = b"\xef\xbb\xbf".to_vec();
     for (at, line) in [
         record("\"utf8\"", "\"half \u{1}emoji \\ud83d, then\"").replace('\u{1}', "\u{fffd}").into_bytes(),
-        [
-            &record("\"latin\"", "\"caf").into_bytes()[..record("\"latin\"", "\"caf").len() - 16],
-            b"\xe9 au lait\",\"type\":\"0\"}]}]}}]}",
-        ]
-        .concat(),
+        // Latin-1: a byte that is no UTF-8.
+        [latin[0].as_bytes(), b"\xe9", latin[1].as_bytes()].concat(),
         record("\"nul\"", "\"a\0b\"").into_bytes(),
         record(numbers[0], "\"n\"").into_bytes(),
         record(numbers[1], "\"n\"").into_bytes(),
