@@ -29,12 +29,12 @@ impl Limits {
     pub(super) fn of_vault(vault: &Path) -> Result<Limits, Failure> {
         match vault.join(settings::FILE).exists() {
             true => Ok(Settings::of_vault(vault)?.limits),
-            false => Limits::read(&|_, _| Ok(None)),
+            false => Limits::read(|_, _| Ok(None)),
         }
     }
 
     /// Reads the section through `text`, which gives the value of a key from the environment or the file, as text.
-    pub(super) fn read(text: &dyn Fn(&str, &str) -> Result<Option<String>, Failure>) -> Result<Limits, Failure> {
+    pub(super) fn read(text: impl Fn(&str, &str) -> Result<Option<String>, Failure>) -> Result<Limits, Failure> {
         let usual = DecodeLimits::default();
         let value = |key: &str, usual: u64, from: u64, to: u64| -> Result<u64, Failure> {
             let variable = format!("CHATVAULT_{}", key.to_ascii_uppercase());

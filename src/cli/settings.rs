@@ -144,7 +144,7 @@ impl Settings {
             connections: connections as usize,
             requests_per_second,
             endpoints: endpoints(table)?,
-            limits: Limits::read(&|key, variable| text("limits", key, variable))?,
+            limits: Limits::read(|key, variable| text("limits", key, variable))?,
         })
     }
 

@@ -217,27 +217,61 @@ fn no_bytes_panic() {
     runner(600).run(&bytes, |bytes| survive(&bytes)).unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// How the bytes of a valid file are changed.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Flip,
+    Cut,
+    Insert,
+    Remove,
+    /// A part of it stands there twice.
+    Repeat,
+    /// A part of another file stands in it.
+    Splice,
+    /// A part of it is lost, as when a block of a disk is.
+    Zero,
+}
+
 #[test]
 fn no_change_to_a_valid_file_panics() {
+    use Change::*;
     let samples: Vec<Vec<u8>> =
         samples().into_iter().filter(|(name, _)| name != "deep.json").map(|(_, bytes)| bytes).collect();
-    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 1..6);
-    let cases = (prop::sample::select(samples), changes, any::<bool>());
+    let how = prop::sample::select(vec![Flip, Cut, Insert, Remove, Repeat, Splice, Zero]);
+    let places = (any::<prop::sample::Index>(), any::<prop::sample::Index>());
+    let changes = prop::collection::vec((how, places, any::<u8>()), 1..6);
+    let sample = || prop::sample::select(samples.clone());
     runner(500)
-        .run(&cases, |(mut bytes, changes, packed)| {
-            for (place, value, how) in changes {
+        .run(&(sample(), sample(), changes, 0..4_u8), |(mut bytes, other, changes, packed)| {
+            for (how, (from, to), value) in changes {
                 if bytes.is_empty() {
                     break;
                 }
-                let at = place.index(bytes.len());
+                let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+                let part = from.min(to)..from.max(to);
                 match how {
-                    0 => bytes[at] = value,
-                    1 => bytes.truncate(at),
-                    2 => bytes.insert(at, value),
-                    _ => drop(bytes.remove(at)),
+                    Flip => bytes[from] = value,
+                    Cut => bytes.truncate(from),
+                    Insert => bytes.insert(from, value),
+                    Remove => drop(bytes.remove(from)),
+                    Repeat => {
+                        let again = bytes[part].to_vec();
+                        bytes.splice(to..to, again);
+                    }
+                    Splice => drop(bytes.splice(part, other[from.min(other.len())..].iter().copied())),
+                    Zero => bytes[part].fill(0),
                 }
             }
-            survive(&if packed { gzip(&bytes) } else { bytes })
+            survive(&match packed {
+                0 => gzip(&bytes),
+                1 => gzip(&gzip(&bytes)),
+                // A packed file that is cut.
+                2 => {
+                    let whole = gzip(&bytes);
+                    whole[..whole.len() * 2 / 3].to_vec()
+                }
+                _ => bytes,
+            })
         })
         .unwrap_or_else(|error| panic!("{error}"));
 }
