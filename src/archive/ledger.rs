@@ -217,10 +217,11 @@ impl Ledger {
         self.files("WHERE stream = ?1 AND name = ?2 ORDER BY version", params![stream, name])
     }
 
-    /// The latest version of every name of a stream.
+    /// The latest version of every name of a stream. A salvage file's name is none of the source's.
     pub(crate) fn names_in(&self, stream: &str) -> Result<HashMap<String, ArchivedFile>, ArchiveError> {
         let files = self.files("WHERE stream = ?1 ORDER BY version", params![stream])?;
-        Ok(files.into_iter().map(|file| (file.name.clone(), file)).collect())
+        let named = files.into_iter().filter(|file| file.provenance.salvage.is_none());
+        Ok(named.map(|file| (file.name.clone(), file)).collect())
     }
 
     pub(crate) fn files_after(&self, sequence: u64) -> Result<Vec<ArchivedFile>, ArchiveError> {

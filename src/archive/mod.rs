@@ -262,7 +262,7 @@ impl Archive {
         self.ledger().contents_of(sequence)
     }
 
-    /// Names already published in this stream, each with its latest version.
+    /// Names of the source already published in this stream, each with its latest version; no salvage files.
     pub fn names_in(&self, stream: &str) -> Result<HashMap<String, ArchivedFile>, ArchiveError> {
         self.ledger().names_in(stream)
     }

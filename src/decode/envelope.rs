@@ -19,6 +19,9 @@ const MAX_LINE: usize = 4 << 20;
 /// Longest line that is mended as a whole.
 const MAX_MENDED_LINE: usize = 256 << 10;
 
+/// What to do about a record above the limit.
+const RAISE: &str = "raise max_record_bytes under [limits] and run `chatvault index --rebuild` to read it";
+
 /// Deepest nesting of union wrappers around the lists of an envelope.
 const MAX_WRAPPERS: u8 = 8;
 
@@ -137,7 +140,7 @@ fn read_carefully(text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) {
             text.resynchronise();
         }
         Err(Fault::TooLarge(bytes)) => {
-            decoder.broken(ProblemKind::TooLarge, start, format!("{bytes} bytes"));
+            decoder.broken(ProblemKind::TooLarge, start, format!("{bytes} bytes; {RAISE}"));
             text.resynchronise();
         }
     }
@@ -207,7 +210,7 @@ impl Document<'_, '_, '_> {
             Ok(framed) => framed,
             Err(Fault::TooLarge(bytes)) => {
                 let at = text.offset().saturating_sub(bytes);
-                self.decoder.broken(ProblemKind::TooLarge, at, format!("a conversation of {bytes} bytes"));
+                self.decoder.broken(ProblemKind::TooLarge, at, format!("a conversation of {bytes} bytes; {RAISE}"));
                 return Ok(());
             }
             Err(fault) => return Err(fault),

@@ -89,7 +89,7 @@ fn a_cut_import_gives_its_records_up_to_the_cut() {
             "check",
             proof,
             "--file",
-            vault.path().join(&format!("files/{}", salvage_files(&vault)[0])).to_str().unwrap(),
+            vault.path().join(format!("files/{}", salvage_files(&vault)[0])).to_str().unwrap(),
         ])
         .exits(0);
 
