@@ -97,7 +97,9 @@ impl Archive {
             },
         )?;
         let (stream, name) = (body.stream.as_str().to_owned(), body.name.as_str().to_owned());
-        let salvageable = prefix.map(|prefix| {
+        // Of a name that is here whole nothing needs saving, and nothing that is not proven may stand beside it.
+        let is_whole_here = !self.ledger().versions(&stream, &name)?.is_empty();
+        let salvageable = prefix.filter(|_| !is_whole_here).map(|prefix| {
             Box::new(Salvageable {
                 stream: stream.clone(),
                 name: name.clone(),

@@ -166,6 +166,12 @@ mod tests {
         assert_eq!(lab.kinds(), ["created", "quarantined", "fetched", "quarantined"]);
         assert!(lab.verify().is_ok());
         assert!(lab.names("tmp").is_empty());
+
+        // Once the name is here whole, a damaged copy of it has nothing to add.
+        publish(&lab.archive, NAME, &[first, second].concat()).unwrap();
+        assert_eq!(damaged(&lab.archive, &body[..body.len() - 9]), None);
+        let entries = lab.archive.entries_in(STREAM).unwrap();
+        assert_eq!((entries.len(), entries[0].state), (1, EntryState::Fetched));
     }
 
     #[test]
@@ -176,7 +182,7 @@ mod tests {
         for at in (0..good.len()).step_by(good.len() / 40) {
             let mut body = good.clone();
             body[at] ^= 0x55;
-            let outcome = publish(&lab.archive, NAME, &body);
+            let outcome = publish(&lab.archive, &format!("{at}.gz"), &body);
             // The time and the system in a header are not covered by anything.
             let Err(error) = outcome else { continue };
             let ArchiveError::Damaged { salvageable, .. } = error else { continue };
