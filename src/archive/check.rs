@@ -160,14 +160,14 @@ impl Meter {
         if self.inflated_bytes > max_inflated_bytes {
             return Err(CheckError::Bomb(format!(
                 "it inflates to more than {max_inflated_bytes} bytes; if it is no decompression bomb, raise \
-                 max_inflated_bytes under [limits]"
+                 max_inflated_bytes under [limits] and run the same command again"
             )));
         }
         let allowed = self.received_bytes.saturating_mul(max_ratio);
         if self.inflated_bytes > ratio_from_bytes && self.inflated_bytes > allowed {
             return Err(CheckError::Bomb(format!(
                 "it inflates to more than {max_ratio} times its size; if it is no decompression bomb, raise \
-                 max_inflate_ratio under [limits]"
+                 max_inflate_ratio under [limits] and run the same command again"
             )));
         }
         Ok(())

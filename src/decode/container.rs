@@ -50,7 +50,7 @@ pub(super) struct Budget {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "its layers inflate to more than the limits allow; if it is no decompression bomb, raise max_inflate_ratio or \
-         max_inflated_bytes under [limits]"
+         max_inflated_bytes under [limits] and run `chatvault index --rebuild`"
 )]
 struct Bomb;
 
