@@ -303,14 +303,18 @@ async fn download_all(
     let mut done = std::pin::pin!(
         futures_util::stream::iter(fetch)
             .map(|file| async move {
-                let outcome = download::fetch(engine, archive, &file).await;
-                (file, outcome)
+                let fetched = download::fetch(engine, archive, &file).await;
+                (file, fetched)
             })
             .buffer_unordered(settings.connections * 2)
     );
-    while let Some((file, outcome)) = done.next().await {
+    while let Some((file, fetched)) = done.next().await {
         let report = streams.entry(file.stream.clone()).or_default();
-        match outcome {
+        if let Some(Published::New(row) | Published::NewVersion(row)) = fetched.salvaged {
+            report.salvaged += 1;
+            let _ = engine.unless_ended(published.send(row)).await;
+        }
+        match fetched.outcome {
             Ok(outcome) => {
                 let bytes = outcome.file().size_bytes;
                 let (stream, name) = (file.stream, file.name);

@@ -21,6 +21,7 @@ mod import;
 mod index;
 mod init;
 mod keys;
+mod limits;
 mod output;
 mod plan;
 mod progress;

@@ -4,6 +4,7 @@
 //! ignored is how archives end up with holes.
 
 use super::exit::{Exit, Failure};
+use super::limits::{self, Limits};
 use chatvault::acquire::{
     AcquireSettings, ClientCredentials, DataType, Endpoints, HistoryApi, HistoryChoice, LoginCredentials, OAuth1Keys,
     RetryPolicy, Secret, StreamChoice, StreamMode,
@@ -28,13 +29,15 @@ pub(crate) struct Settings {
     pub(crate) connections: usize,
     pub(crate) requests_per_second: f64,
     pub(crate) endpoints: Vec<(String, Vec<Url>)>,
+    pub(crate) limits: Limits,
 }
 
 /// Every key of `vault.toml`; `*` stands for the names listed beside it.
-const SECTIONS: [(&str, &[&str]); 4] = [
+const SECTIONS: [(&str, &[&str]); 5] = [
     ("account", &["id", "region"]),
     ("streams", &STREAMS),
     ("sync", &["start", "connections", "requests_per_second", "seal_after", "relist"]),
+    ("limits", &limits::KEYS),
     ("endpoints", &ENDPOINTS),
 ];
 
@@ -142,6 +145,7 @@ impl Settings {
             connections: connections as usize,
             requests_per_second,
             endpoints: endpoints(table)?,
+            limits: Limits::read(|key, variable| text("limits", key, variable))?,
         })
     }
 
@@ -210,7 +214,7 @@ impl Settings {
 }
 
 impl Failure {
-    fn within(self, name: &str) -> Failure {
+    pub(super) fn within(self, name: &str) -> Failure {
         Failure { message: format!("{name}: {}", self.message), ..self }
     }
 }
@@ -378,6 +382,11 @@ requests_per_second = 5.0         # evenly spaced
 seal_after = "8h"                 # an hour is final when a listing made this long after its end and one before agree
 relist = "48h"                    # the last hours are listed again in every run, so that late files are taken
 
+[limits]                          # against hostile files; what goes beyond is kept aside and reported
+max_inflate_ratio = 1000          # bytes unpacked per byte received, above 64 MiB
+max_inflated_bytes = "256GiB"     # bytes unpacked from one file
+max_record_bytes = "32MiB"        # one conversation; each decoding thread may hold one in memory
+
 # [endpoints]                     # full base URLs instead of LivePerson's own hosts
 # csds = "http://127.0.0.1:9090"
 # data_access = "http://127.0.0.1:9090"
@@ -404,6 +413,11 @@ mod tests {
             (Duration::from_secs(8 * 3600), Duration::from_secs(48 * 3600))
         );
         assert_eq!(settings.streams.iter().filter(|(_, mode)| mode == "on").count(), 1);
+        assert_eq!(
+            settings.limits,
+            read("[account]\nid=\"1\"").expect("valid settings").limits,
+            "it shows the defaults"
+        );
     }
 
     #[test]
@@ -412,6 +426,9 @@ mod tests {
         let environment = |name: &str| (name == "CHATVAULT_CONNECTIONS").then(|| "9".to_owned());
         let settings = Settings::of_table(&table, &environment).expect("valid settings");
         assert_eq!(settings.connections, 9);
+        let environment = |name: &str| (name == "CHATVAULT_MAX_RECORD_BYTES").then(|| "1MB".to_owned());
+        let settings = Settings::of_table(&table, &environment).expect("valid settings");
+        assert_eq!(settings.limits.max_record_bytes, 1_000_000);
     }
 
     #[test]
@@ -435,6 +452,9 @@ mod tests {
             "[account]\nid=\"1\"\n[streams]\n\"data-access/survey\"=true",
             "[account]\nid=\"1\"\n[endpoints]\ncsds=\"nonsense\"",
             "account=1",
+            "[account]\nid=\"1\"\n[limits]\nmax_inflated_bytes=\"much\"",
+            "[account]\nid=\"1\"\n[limits]\nmax_record_bytes=1",
+            "[account]\nid=\"1\"\n[limits]\nmax_inflate_ratio=true",
         ] {
             assert_eq!(read(text).expect_err(text).exit, Exit::Usage);
         }

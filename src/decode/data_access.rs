@@ -51,17 +51,29 @@ pub(super) fn read_value(pull: &mut Pull<'_>) -> Result<Contents> {
     pull.record(&str::to_owned, &mut |pull, key: String| match key.as_str() {
         "dataType" => set(pull.text(), &mut contents.envelope.data_type),
         "metaData" => read_meta_data(pull, &mut contents.envelope),
-        "recordCollection" => match pull.sealed()? {
-            Some(place) => {
-                contents.found.push((place, Found::Sealed(Header::default())));
-                Ok(())
+        "recordCollection" => {
+            let first = contents.found.len();
+            match pull.sealed()? {
+                Some(place) => contents.found.push((place, Found::Sealed(Header::default()))),
+                None => pull.array(&mut |pull| read_element(pull, &mut contents.found, &mut contents.other_bodies))?,
             }
-            None => pull.array(&mut |pull| read_element(pull, &mut contents.found, &mut contents.other_bodies)),
-        },
+            // Of a field that is there twice the last one counts, but none behind the records: the careful way has handed
+            // them over by then.
+            if let Some(account_id) = &contents.envelope.account_id {
+                for (_, found) in &mut contents.found[first..] {
+                    if let Found::Conversation(conversation) = found {
+                        conversation.account_id.clone_from(account_id);
+                    }
+                }
+            }
+            Ok(())
+        }
         _ => pull.skip(),
     })?;
     for (_, found) in &mut contents.found {
-        if let Found::Conversation(conversation) = found {
+        if let Found::Conversation(conversation) = found
+            && conversation.account_id.is_empty()
+        {
             conversation.account_id = contents.envelope.account_id.clone().unwrap_or_default();
         }
     }
@@ -165,15 +177,21 @@ fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Found)>, other_
         _ => Key::Other,
     };
     let first = found.len();
-    let mut header = Header::default();
+    let mut header: Option<Header> = None;
     let mut has_engagements = false;
+    // Each conversation takes the last header in front of it; one behind it speaks only if none did before.
     pull.record(&name, &mut |pull, key| match key {
         Key::Header => {
-            header = read_header(pull)?;
+            let read = read_header(pull)?;
+            if header.is_none() {
+                found[first..].iter_mut().for_each(|(_, found)| read.put_into_found(found));
+            }
+            header = Some(read);
             Ok(())
         }
         Key::Engagements => {
             has_engagements = true;
+            let from = found.len();
             pull.array(&mut |pull| {
                 if let Some(place) = pull.sealed()? {
                     found.push((place, Found::Sealed(Header::default())));
@@ -184,18 +202,16 @@ fn read_body(pull: &mut Pull<'_>, found: &mut Vec<(Range<usize>, Found)>, other_
                     found.push((at..pull.at(), Found::Conversation(conversation)));
                 }
                 Ok(())
-            })
+            })?;
+            if let Some(header) = &header {
+                found[from..].iter_mut().for_each(|(_, found)| header.put_into_found(found));
+            }
+            Ok(())
         }
         Key::Other => pull.skip(),
     })?;
     if !has_engagements {
         *other_bodies += 1;
-    }
-    for (_, found) in &mut found[first..] {
-        match found {
-            Found::Conversation(conversation) => header.put_into(conversation),
-            Found::Sealed(of_body) => of_body.clone_from(&header),
-        }
     }
     Ok(())
 }
@@ -212,6 +228,13 @@ pub(super) fn read_header(pull: &mut Pull<'_>) -> Result<Header> {
 }
 
 impl Header {
+    fn put_into_found(&self, found: &mut Found) {
+        match found {
+            Found::Conversation(conversation) => self.put_into(conversation),
+            Found::Sealed(of_body) => of_body.clone_from(self),
+        }
+    }
+
     pub(super) fn put_into(&self, conversation: &mut Conversation) {
         conversation.visit_id.clone_from(&self.visit_id);
         conversation.visitor_id.clone_from(&self.visitor_id);

@@ -6,6 +6,7 @@
 
 use super::armor::{self, BEGIN_MESSAGE};
 use super::avro_json::Pull;
+use super::container::Budget;
 use super::data_access::{self, Envelope, Header};
 use super::openpgp::{Clear, Keyring, OpenedStream, Sealed};
 use super::problem::ProblemKind;
@@ -262,7 +263,8 @@ impl Decoder<'_, '_> {
             Err(error) => return self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
         };
         if container != Container::Zip {
-            return self.stream(clear);
+            let budget = Budget::new(&self.limits, self.file_bytes);
+            return self.stream(clear, &budget);
         }
         let mut zip = Vec::new();
         match clear.take(MAX_ZIP + 1).read_to_end(&mut zip) {
@@ -273,7 +275,11 @@ impl Decoder<'_, '_> {
                     format!("a zip file of over {MAX_ZIP} bytes inside an OpenPGP message"),
                 );
             }
-            Ok(_) => self.file(Cursor::new(zip), b"PK\x03\x04"),
+            Ok(_) => {
+                if let Err(error) = self.file(Cursor::new(zip)) {
+                    self.unreadable(0, &error);
+                }
+            }
             Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
         }
     }
