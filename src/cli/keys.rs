@@ -82,6 +82,11 @@ impl Keys {
         outln!("  then run `chatvault index`. Until then `has:encrypted` finds the records by what is not encrypted.");
     }
 
+    /// Why what the environment names gives no keys.
+    pub(super) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
     pub(super) fn problem_json(&self) -> Value {
         json!(self.problem)
     }

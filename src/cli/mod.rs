@@ -12,6 +12,7 @@ mod stdout;
 mod args;
 mod audit;
 mod demo;
+mod doctor;
 mod exit;
 mod export;
 mod findings;
@@ -77,6 +78,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, cli.global.vault.as_deref(), output),
         Command::Init(args) => init::run(&args, output),
+        Command::Doctor => doctor::run(&vault()?, output),
         Command::Plan => plan::run(&vault()?, output),
         Command::Sync(args) => sync::run(&args, &vault()?, output),
         Command::Watch(args) => watch::run(&args, &vault()?, output),

@@ -56,6 +56,44 @@ const STREAMS: [&str; 9] = [
 const ENDPOINTS: [&str; 8] =
     ["csds", "data_access", "data_access_files", "msgHist", "engHistDomain", "leDataReporting", "sentinel", "agentVep"];
 
+/// Settings that one value answers, with their variable and what they are without one.
+const ORIGINS: [(&str, &str, &str, &str); 10] = [
+    ("account", "id", "CHATVAULT_ACCOUNT", ""),
+    ("account", "region", "CHATVAULT_REGION", "va"),
+    ("sync", "start", "CHATVAULT_START", "30d"),
+    ("sync", "seal_after", "CHATVAULT_SEAL_AFTER", "8h"),
+    ("sync", "relist", "CHATVAULT_RELIST", "48h"),
+    ("sync", "connections", "CHATVAULT_CONNECTIONS", "4"),
+    ("sync", "requests_per_second", "CHATVAULT_REQUESTS_PER_SECOND", "5"),
+    ("limits", "max_inflate_ratio", "CHATVAULT_MAX_INFLATE_RATIO", "1000"),
+    ("limits", "max_inflated_bytes", "CHATVAULT_MAX_INFLATED_BYTES", "256GiB"),
+    ("limits", "max_record_bytes", "CHATVAULT_MAX_RECORD_BYTES", "32MiB"),
+];
+
+/// Where each setting comes from: name, value, `vault.toml`, the variable, or `default`. Nothing secret is among them.
+pub(crate) fn origins(vault: &Path) -> Result<Vec<(String, String, String)>, Failure> {
+    let text = std::fs::read_to_string(vault.join(FILE))?;
+    let table: Table = text.parse().unwrap_or_default();
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let in_file = |section: &str, key: &str| Some(shown(table.get(section)?.as_table()?.get(key)?));
+    let mut origins = Vec::new();
+    for (section, key, variable, default) in ORIGINS {
+        let set = std::env::var(variable).ok().filter(|value| !value.is_empty());
+        let (value, origin) = match (set, in_file(section, key)) {
+            (Some(value), _) => (value, variable),
+            (None, Some(value)) => (value, FILE),
+            (None, None) => (default.to_owned(), "default"),
+        };
+        origins.push((format!("[{section}] {key}"), value, origin.to_owned()));
+    }
+    for section in ["streams", "endpoints"] {
+        for (key, value) in table.get(section).and_then(Value::as_table).into_iter().flatten() {
+            origins.push((format!("[{section}] {key}"), shown(value), FILE.to_owned()));
+        }
+    }
+    Ok(origins)
+}
+
 /// The vault to work on: `--vault` (or `CHATVAULT_VAULT`), else the nearest parent folder that holds a `vault.toml`.
 pub(crate) fn find_vault(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(named) = named {

@@ -7,6 +7,7 @@ mod bagit;
 mod cli;
 mod crash;
 mod decode;
+mod doctor;
 mod gaps;
 mod hostile;
 mod layering;
