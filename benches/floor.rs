@@ -175,6 +175,7 @@ fn decode(path: &Path, sink: &mut dyn FnMut(Revision) -> bool) -> Result<u64, Fa
         sha256: "0".repeat(64),
         window_start_ms: None,
         account_id: "40112233".into(),
+        salvaged: None,
     };
     Ok(decode_file(File::open(path)?, &context, DecodeLimits::default(), sink)?.conversations)
 }

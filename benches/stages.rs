@@ -43,6 +43,7 @@ fn decode_all(files: &[Vec<u8>], sink: &mut dyn FnMut(Revision) -> bool) -> u64 
         sha256: "0".repeat(64),
         window_start_ms: Some(0),
         account_id: "40112233".into(),
+        salvaged: None,
     };
     files
         .iter()

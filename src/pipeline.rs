@@ -26,7 +26,7 @@ pub use activity::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes,
 pub use bag_export::{BagExport, BagExportError, BagRequest, BagSelection, export_bag};
 pub use bag_import::{BagReport, RefusedBag};
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
-pub use indexing::{EncryptedCounts, FileProblems, IndexReport, RunOptions, StreamCounts};
+pub use indexing::{EncryptedCounts, FileProblems, IndexReport, RunOptions, SalvageCounts, StreamCounts};
 pub use watching::{Paces, Round, watch};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};

@@ -13,6 +13,7 @@ use super::domain::DomainCheck;
 use super::engine::{Engine, Stop};
 use super::error::{Problem, ProblemKind};
 use super::follow::Follow;
+use super::history::HistoryApi;
 use super::http::Http;
 use super::passes::Schedule;
 use super::report::StreamReport;
@@ -61,8 +62,7 @@ async fn follow_one(
     choice: HistoryChoice,
 ) -> StreamReport {
     let api = choice.api;
-    let prepared = base_of(api.service(), settings, domain)
-        .and_then(|base| Ok((base, settings.sessions.authorizer(settings, domain)?)));
+    let prepared = place_of(api, settings, domain);
     let (base, authorizer) = match prepared {
         Ok(prepared) => prepared,
         Err(reason) => {
@@ -94,6 +94,16 @@ async fn follow_one(
         report = StreamReport { skipped: true, ..StreamReport::default() };
     }
     report
+}
+
+/// Where an API is, and what its calls are authorised with; or the reason why one of them is not known.
+pub(super) fn place_of(
+    api: HistoryApi,
+    settings: &AcquireSettings,
+    domain: &DomainCheck,
+) -> Result<(Url, Arc<Authorizer>), String> {
+    let base = base_of(api.service(), settings, domain)?;
+    Ok((base, settings.sessions.authorizer(settings, domain)?))
 }
 
 /// The configured base of a service, else the host that the Domain API names.

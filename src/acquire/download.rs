@@ -5,13 +5,14 @@
 //! never reach the archive; a length or trailer that does not fit is the archive's to judge (it quarantines).
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::archive::{Archive, ArchiveError, Arrival, ListedFile, Provenance, Published};
+use crate::archive::{Archive, ArchiveError, Arrival, ListedFile, Provenance, Published, Salvageable};
 
-use super::engine::{Engine, GivenUp, join};
+use super::engine::{Engine, GivenUp, Stop, blocking, join};
 use super::error::{Fault, ProblemKind};
 use super::http::{Reply, USER_AGENT, printable};
 use super::report::AcquireEvent;
@@ -24,12 +25,39 @@ const PIECES_WAITING: usize = 4;
 /// LivePerson documents no type for the files.
 const ACCEPT: &str = "*/*";
 
-/// Fetches and publishes one file, with retries. Nothing of a failed attempt stays under `files/` or `tmp/`.
-pub(super) async fn fetch(engine: &Engine, archive: &Archive, file: &ListedFile) -> Result<Published, GivenUp> {
-    engine.with_retries(&file.name, &engine.policy, || attempt(engine, archive, file)).await
+/// What came of one file.
+pub(super) struct Fetched {
+    pub(super) outcome: Result<Published, GivenUp>,
+    /// Of a file that only came damaged: what could be read of it.
+    pub(super) salvaged: Option<Published>,
 }
 
-async fn attempt(engine: &Engine, archive: &Archive, file: &ListedFile) -> Result<Published, Fault> {
+/// Of the damaged bodies of one file the one of which most can be read.
+type Best = Mutex<Option<Box<Salvageable>>>;
+
+/// Fetches and publishes one file, with retries. Nothing of a failed attempt stays under `files/` or `tmp/`. Only when all attempts
+/// are made is anything salvaged: the next one may bring the whole file.
+pub(super) async fn fetch(engine: &Engine, archive: &Archive, file: &ListedFile) -> Fetched {
+    let best = Best::default();
+    let outcome = engine.with_retries(&file.name, &engine.policy, || attempt(engine, archive, file, &best)).await;
+    let best = best.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (Err(GivenUp::Failed { kind, reason, attempts }), Some(best)) = (&outcome, best) else {
+        return Fetched { outcome, salvaged: None };
+    };
+    match blocking(archive, move |archive| archive.salvage(&best)).await {
+        Ok(salvaged) => {
+            let reason = format!("{reason}; what could be read of it is kept as {}", salvaged.file().path);
+            let outcome = Err(GivenUp::Failed { kind: *kind, reason, attempts: *attempts });
+            Fetched { outcome, salvaged: Some(salvaged) }
+        }
+        Err(error) => {
+            engine.stop(Stop::Archive(error));
+            Fetched { outcome, salvaged: None }
+        }
+    }
+}
+
+async fn attempt(engine: &Engine, archive: &Archive, file: &ListedFile, best: &Best) -> Result<Published, Fault> {
     let url = Url::parse(&file.href)
         .map_err(|error| Fault::of(ProblemKind::RefusedHost, format!("its address cannot be read: {error}")))?;
     let request = ApiRequest { url, accept: ACCEPT, json: None };
@@ -68,7 +96,7 @@ async fn attempt(engine: &Engine, archive: &Archive, file: &ListedFile) -> Resul
     // Waited for in every case, so that no draft outlives the run, and a publication that has begun is counted.
     let written = join(writer).await;
     match (received, written) {
-        (_, Err(error)) => Err(archive_fault(error)),
+        (_, Err(error)) => Err(archive_fault(error, best)),
         (Err(fault), Ok(_)) => Err(fault),
         (Ok(()), Ok(Some(published))) => Ok(published),
         (Ok(()), Ok(None)) => Err(Fault::Cancelled),
@@ -133,9 +161,14 @@ fn write(
 }
 
 /// Damage and refusals concern this file alone; anything else would hit the next file too.
-fn archive_fault(error: ArchiveError) -> Fault {
+fn archive_fault(error: ArchiveError, best: &Best) -> Fault {
     match error {
-        ArchiveError::Damaged { reason, quarantined_as, .. } => {
+        ArchiveError::Damaged { reason, quarantined_as, salvageable, .. } => {
+            let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
+            let readable = |found: &Option<Box<Salvageable>>| found.as_ref().map(|found| found.prefix.good_bytes);
+            if readable(&salvageable) > readable(&best) {
+                *best = salvageable;
+            }
             Fault::of(ProblemKind::Damaged, format!("{reason}; kept as {quarantined_as}"))
         }
         error @ (ArchiveError::UnsafeName { .. } | ArchiveError::BadWindow { .. }) => {
@@ -182,5 +215,6 @@ fn provenance(reply: &Reply) -> Provenance {
         clock_offset_ms: reply.clock_offset_ms,
         program: format!("chatvault {}", env!("CARGO_PKG_VERSION")),
         custody: Vec::new(),
+        salvage: None,
     }
 }

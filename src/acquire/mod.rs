@@ -18,6 +18,7 @@ mod http;
 mod listing;
 mod passes;
 mod plan;
+mod probe;
 mod rate_limit;
 mod refetch;
 mod report;
@@ -43,6 +44,7 @@ pub use history::HistoryApi;
 pub use host::{HostRefusal, HostRule};
 pub use passes::followed_until;
 pub use plan::{ListingPlan, WorkList, wanted, work_list};
+pub use probe::{ApiProbe, ProbeReport};
 pub use refetch::{LostFile, expires_ms, refetch};
 pub use report::{
     AcquireEvent, AcquireReport, Cancel, CancelHandle, PlanReport, PlannedFile, ProgressSink, StreamPlan, StreamReport,
@@ -140,6 +142,18 @@ async fn run(
         domain,
     };
     report.stopped = engine.take_stop().map(|stop| stop.into_error(settings, &engine.http, &report.domain));
+    Ok(report)
+}
+
+/// Asks each API of `settings` once, for as little as it gives, without retries; changes nothing.
+///
+/// # Errors
+/// [`AcquireError::Configuration`]. What the APIs answer is in the report.
+pub async fn probe(settings: &AcquireSettings) -> Result<ProbeReport, AcquireError> {
+    let engine = begin(settings, Arc::new(|_| {}), Cancel::never())?;
+    let domain = domain_check(&engine, settings).await;
+    let report = probe::probe_all(&engine, settings, domain).await;
+    settings.sessions.close(&engine.http).await;
     Ok(report)
 }
 
@@ -303,14 +317,18 @@ async fn download_all(
     let mut done = std::pin::pin!(
         futures_util::stream::iter(fetch)
             .map(|file| async move {
-                let outcome = download::fetch(engine, archive, &file).await;
-                (file, outcome)
+                let fetched = download::fetch(engine, archive, &file).await;
+                (file, fetched)
             })
             .buffer_unordered(settings.connections * 2)
     );
-    while let Some((file, outcome)) = done.next().await {
+    while let Some((file, fetched)) = done.next().await {
         let report = streams.entry(file.stream.clone()).or_default();
-        match outcome {
+        if let Some(Published::New(row) | Published::NewVersion(row)) = fetched.salvaged {
+            report.salvaged += 1;
+            let _ = engine.unless_ended(published.send(row)).await;
+        }
+        match fetched.outcome {
             Ok(outcome) => {
                 let bytes = outcome.file().size_bytes;
                 let (stream, name) = (file.stream, file.name);

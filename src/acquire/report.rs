@@ -124,6 +124,8 @@ pub struct StreamReport {
     pub already: u64,
     /// Files and listing calls that failed.
     pub failed: u64,
+    /// Damaged files of which a part could be read, newly in this run; they count as failed too.
+    pub salvaged: u64,
     /// Entries that were refused and never fetched.
     pub refused: u64,
     /// Listing calls that were answered, empty ones included.

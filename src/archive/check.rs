@@ -3,16 +3,16 @@
 //! The kind is found by magic bytes, never by name. gzip: every member is inflated, its CRC-32 and length compared,
 //! and nothing may follow the last one. zip: every entry is read and its CRC-32 compared. Anything else has no check
 //! sum of its own and passes. Memory is one buffer, whatever the size; what inflates beyond [`CheckLimits`] is
-//! refused as a decompression bomb.
+//! refused as a decompression bomb. Of a damaged gzip file it is told how far it can be read.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
+use serde::{Deserialize, Serialize};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-const BUFFER_BYTES: usize = 128 * 1024;
+pub(super) const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Bounds on what a container may inflate to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,26 +62,64 @@ pub struct Whole {
     pub inflated_bytes: u64,
 }
 
+/// How the readable part of a damaged file ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Damage {
+    /// The bytes end too soon; what is there may be right.
+    Cut,
+    /// Bytes are wrong, and those from which nothing came out need not be the first.
+    Corrupt,
+}
+
+/// What can still be read of a gzip file: everything in front of the damage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoodPrefix {
+    /// How it ends.
+    pub damage: Damage,
+    /// Offset in the received bytes at which reading failed.
+    pub at_byte: u64,
+    /// Inflated bytes that come out before that; in front of a corrupt place (not of a cut) the last one may be missing.
+    pub good_bytes: u64,
+    /// Those of them that stand in members whose CRC-32 and length were compared. The others came out without an error, and
+    /// nothing else speaks for them.
+    pub proven_bytes: u64,
+}
+
 /// Why a body cannot be published, or why it could not be read.
 #[derive(Debug)]
 pub enum CheckError {
-    /// The bytes are damaged: what is wrong, and where.
-    Damaged(String),
+    /// The bytes are damaged.
+    Damaged {
+        /// What is wrong, and where.
+        reason: String,
+        /// What can be saved; `None` if nothing can, or if the body is a bomb.
+        prefix: Option<GoodPrefix>,
+    },
+    /// The body inflates beyond the limits: which one, and the setting that raises it.
+    Bomb(String),
     /// The disk could not be read.
     Io(io::Error),
+}
+
+impl CheckError {
+    fn damaged(reason: impl Into<String>) -> CheckError {
+        CheckError::Damaged { reason: reason.into(), prefix: None }
+    }
 }
 
 /// Checks the body in `file` (at its start, open for reading). `name` matters only for one trap: a web page that was
 /// served with status 200 under the name of a gzip file.
 ///
 /// # Errors
-/// [`CheckError::Damaged`] for an empty body, a cut or corrupt container, trailing bytes, a bomb, a web page.
-pub fn check(file: File, name: &str, limits: &CheckLimits) -> Result<Whole, CheckError> {
-    let size_bytes = file.metadata().map_err(CheckError::Io)?.len();
+/// [`CheckError::Damaged`] for an empty body, a cut or corrupt container, trailing bytes, a web page;
+/// [`CheckError::Bomb`] for what inflates beyond `limits`.
+pub fn check(mut file: impl Read + Seek, name: &str, limits: &CheckLimits) -> Result<Whole, CheckError> {
+    let size_bytes = file.seek(SeekFrom::End(0)).map_err(CheckError::Io)?;
+    file.rewind().map_err(CheckError::Io)?;
     if size_bytes == 0 {
-        return Err(CheckError::Damaged("empty body".into()));
+        return Err(CheckError::damaged("empty body"));
     }
-    let mut file = file;
     let mut head = Vec::with_capacity(16);
     (&mut file).take(16).read_to_end(&mut head).map_err(CheckError::Io)?;
     file.rewind().map_err(CheckError::Io)?;
@@ -92,7 +130,7 @@ pub fn check(file: File, name: &str, limits: &CheckLimits) -> Result<Whole, Chec
         Container::Gzip => check_gzip(file, &mut meter)?,
         Container::Zip => check_zip(file, &mut meter)?,
         Container::Plain if is_page_posing_as_gzip(&head, name) => {
-            return Err(CheckError::Damaged("a web page or XML text where the name promises gzip".into()));
+            return Err(CheckError::damaged("a web page or XML text where the name promises gzip"));
         }
         Container::Plain => meter.inflated_bytes = size_bytes,
     }
@@ -120,11 +158,17 @@ impl Meter {
         self.inflated_bytes += bytes as u64;
         let CheckLimits { max_ratio, ratio_from_bytes, max_inflated_bytes } = self.limits;
         if self.inflated_bytes > max_inflated_bytes {
-            return Err(CheckError::Damaged(format!("it inflates to more than {max_inflated_bytes} bytes")));
+            return Err(CheckError::Bomb(format!(
+                "it inflates to more than {max_inflated_bytes} bytes; if it is no decompression bomb, raise \
+                 max_inflated_bytes under [limits] and run the same command again"
+            )));
         }
         let allowed = self.received_bytes.saturating_mul(max_ratio);
         if self.inflated_bytes > ratio_from_bytes && self.inflated_bytes > allowed {
-            return Err(CheckError::Damaged(format!("it inflates to more than {max_ratio} times its size")));
+            return Err(CheckError::Bomb(format!(
+                "it inflates to more than {max_ratio} times its size; if it is no decompression bomb, raise \
+                 max_inflate_ratio under [limits] and run the same command again"
+            )));
         }
         Ok(())
     }
@@ -154,36 +198,94 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-fn check_gzip(file: File, meter: &mut Meter) -> Result<(), CheckError> {
+fn check_gzip(mut file: impl Read + Seek, meter: &mut Meter) -> Result<(), CheckError> {
+    let mut inflation = Inflation::default();
+    let outcome = inflate(&mut file, &mut inflation, u64::MAX, &mut |bytes| meter.add(bytes.len()));
+    if !matches!(outcome, Err(CheckError::Damaged { .. })) {
+        return outcome;
+    }
+    // A read that fails may have lost what it had inflated so far. The second time the end is read byte by byte.
+    let large_reads = inflation.total_bytes.saturating_sub(BUFFER_BYTES as u64);
+    (inflation, meter.inflated_bytes) = (Inflation::default(), 0);
+    file.rewind().map_err(CheckError::Io)?;
+    inflate(&mut file, &mut inflation, large_reads, &mut |bytes| meter.add(bytes.len()))
+}
+
+/// How far inflating has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Inflation {
+    /// Bytes that came out.
+    pub(super) total_bytes: u64,
+    /// Those in members that were compared with their check sum.
+    pub(super) proven_bytes: u64,
+}
+
+/// Inflates every member of a gzip file, in large reads up to `large_reads` inflated bytes and byte by byte behind them. `each`
+/// gets what comes out, and may end it with an error.
+pub(super) fn inflate(
+    file: impl Read,
+    inflation: &mut Inflation,
+    large_reads: u64,
+    each: &mut dyn FnMut(&[u8]) -> Result<(), CheckError>,
+) -> Result<(), CheckError> {
     let counted = Counted { inner: file, read_bytes: 0, disk_error: None };
-    let mut decoder = MultiGzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, counted));
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, counted);
     let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        match decoder.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => meter.add(count)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                let reader = decoder.get_mut();
-                if let Some(disk_error) = reader.get_mut().disk_error.take() {
-                    return Err(CheckError::Io(disk_error));
-                }
-                let at = reader.get_ref().read_bytes - reader.buffer().len() as u64;
-                return Err(CheckError::Damaged(gzip_damage(&error, at, meter.inflated_bytes)));
-            }
+    let failed = loop {
+        match reader.fill_buf() {
+            Ok([]) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => break error,
         }
+        let mut member = GzDecoder::new(&mut reader);
+        let outcome = loop {
+            let ahead = large_reads.saturating_sub(inflation.total_bytes).max(1);
+            let length = usize::try_from(ahead).map_or(BUFFER_BYTES, |ahead| ahead.min(BUFFER_BYTES));
+            match member.read(&mut buffer[..length]) {
+                Ok(0) => break Ok(()),
+                Ok(count) => {
+                    inflation.total_bytes += count as u64;
+                    each(&buffer[..count])?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        match outcome {
+            // The end of a member is reached only if its check sum and its length are right.
+            Ok(()) => inflation.proven_bytes = inflation.total_bytes,
+            Err(error) => break error,
+        }
+    };
+    if let Some(disk_error) = reader.get_mut().disk_error.take() {
+        return Err(CheckError::Io(disk_error));
     }
+    let at_byte = reader.get_ref().read_bytes - reader.buffer().len() as u64;
+    let is_cut = failed.kind() == io::ErrorKind::UnexpectedEof;
+    let prefix = GoodPrefix {
+        damage: if is_cut { Damage::Cut } else { Damage::Corrupt },
+        at_byte,
+        good_bytes: inflation.total_bytes,
+        proven_bytes: inflation.proven_bytes,
+    };
+    let reason = gzip_damage(&failed, prefix);
+    Err(CheckError::Damaged { reason, prefix: Some(prefix).filter(|good| good.good_bytes > 0) })
 }
 
-fn gzip_damage(error: &io::Error, at: u64, inflated_bytes: u64) -> String {
-    let after = format!("at byte {at}, after {inflated_bytes} good bytes of content");
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => format!("the gzip stream is cut {after}"),
-        _ => format!("the gzip stream is corrupt ({error}) {after}"),
-    }
+fn gzip_damage(error: &io::Error, prefix: GoodPrefix) -> String {
+    let GoodPrefix { damage, at_byte, good_bytes, proven_bytes } = prefix;
+    let what = match damage {
+        Damage::Cut => "cut".to_owned(),
+        Damage::Corrupt => format!("corrupt ({error})"),
+    };
+    format!(
+        "the gzip stream is {what} at byte {at_byte}, after {good_bytes} readable bytes of content, {proven_bytes} of \
+         them proven by a check sum"
+    )
 }
 
-fn check_zip(file: File, meter: &mut Meter) -> Result<(), CheckError> {
+fn check_zip(file: impl Read + Seek, meter: &mut Meter) -> Result<(), CheckError> {
     let mut archive = ZipArchive::new(BufReader::with_capacity(BUFFER_BYTES, file)).map_err(zip_error)?;
     let mut buffer = vec![0; BUFFER_BYTES];
     for index in 0..archive.len() {
@@ -199,7 +301,7 @@ fn check_zip(file: File, meter: &mut Meter) -> Result<(), CheckError> {
                 Ok(count) => meter.add(count)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    return Err(CheckError::Damaged(format!("zip entry {index} is corrupt ({error})")));
+                    return Err(CheckError::damaged(format!("zip entry {index} is corrupt ({error})")));
                 }
             }
         }
@@ -210,7 +312,7 @@ fn check_zip(file: File, meter: &mut Meter) -> Result<(), CheckError> {
 fn zip_error(error: ZipError) -> CheckError {
     match error {
         ZipError::Io(error) if error.raw_os_error().is_some() => CheckError::Io(error),
-        error => CheckError::Damaged(format!("the zip archive is corrupt ({error})")),
+        error => CheckError::damaged(format!("the zip archive is corrupt ({error})")),
     }
 }
 
@@ -239,7 +341,7 @@ pub(super) mod tests {
         file.write_all(body).unwrap();
         file.rewind().unwrap();
         check(file, name, limits).map_err(|error| match error {
-            CheckError::Damaged(reason) => reason,
+            CheckError::Damaged { reason, .. } | CheckError::Bomb(reason) => reason,
             CheckError::Io(error) => panic!("{error}"),
         })
     }
@@ -302,6 +404,51 @@ pub(super) mod tests {
         let limits = CheckLimits { max_ratio: 10_000, max_inflated_bytes: 1 << 20, ..limits };
         assert!(outcome_within(&body, "x.gz", &limits).unwrap_err().contains("1048576 bytes"));
         assert!(outcome(&body).is_ok(), "small files may be anything");
+    }
+
+    #[test]
+    fn the_good_part_is_told_to_the_byte() {
+        let text: String = (0..40_000).map(|number| format!("{{\"line\":{}}}\n", number * number)).collect();
+        let (first, second) = (gzip(b"whole member\n"), gzip(text.as_bytes()));
+        let good = |body: &[u8]| match check(io::Cursor::new(body), "x.gz", &CheckLimits::default()) {
+            Err(CheckError::Damaged { prefix, .. }) => prefix,
+            other => panic!("{other:?}"),
+        };
+        for cut in [11, 300, second.len() / 2, second.len() - 9, second.len() - 1] {
+            let body = [&first[..], &second[..cut]].concat();
+            let prefix = good(&body).unwrap();
+            assert_eq!((prefix.at_byte, prefix.proven_bytes), (body.len() as u64, 13), "{cut}");
+            // zlib holds nothing back: a cut inside the trailer has all of the content.
+            assert!(cut < second.len() - 8 || prefix.good_bytes == 13 + text.len() as u64, "{cut}");
+        }
+        let mut body = [&first[..], &second[..]].concat();
+        let last = body.len() - 5;
+        body[last] ^= 1;
+        let whole = GoodPrefix {
+            damage: Damage::Corrupt,
+            at_byte: body.len() as u64,
+            good_bytes: 13 + text.len() as u64,
+            proven_bytes: 13,
+        };
+        assert_eq!(good(&body), Some(whole), "content whose check sum is wrong comes out, and is not proven");
+        // A reserved block type in the middle: the decoder looks at it before it hands out the byte in front of it.
+        let blocks = stored_blocks(&[b"one\n", b"two\n"], 7);
+        assert_eq!(good(&blocks).map(|good| good.good_bytes), Some(7));
+        assert_eq!(good(&gzip(b"x")[..9]), None, "nothing came out");
+    }
+
+    /// A gzip file of stored blocks that ends in the first byte of a block, so that any error place can be made.
+    fn stored_blocks(blocks: &[&[u8]], then: u8) -> Vec<u8> {
+        let mut body = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+        for block in blocks {
+            let length = block.len() as u16;
+            body.push(0);
+            body.extend(length.to_le_bytes());
+            body.extend((!length).to_le_bytes());
+            body.extend(*block);
+        }
+        body.extend([then; 20]);
+        body
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::anchor::Head;
+use super::check::Damage;
 
 /// Half-open UTC window in epoch milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -43,6 +44,9 @@ pub struct Provenance {
     pub clock_offset_ms: Option<i64>,
     /// Program that received the bytes, such as `chatvault 0.1.0`.
     pub program: String,
+    /// Set for a salvage file: these are not the bytes that came, but what could be read of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salvage: Option<Salvage>,
     /// How the bytes came here if not from their source: every hand-over since, oldest first. The fields above then
     /// still tell of the first receipt. Left out of the JSON where it is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -81,6 +85,23 @@ pub struct SenderRow {
     pub event_seq: u64,
     /// The head of that vault's chain that came with it.
     pub head: Head,
+}
+
+/// Of which damaged bytes a salvage file was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Salvage {
+    /// Where the damaged bytes are kept: path relative to the vault, starting with `quarantine/`.
+    pub quarantined_as: String,
+    /// Their SHA-256.
+    pub sha256: Sha256Hex,
+    /// How the readable part ends.
+    pub damage: Damage,
+    /// Offset in them at which reading failed.
+    pub damaged_at_byte: u64,
+    /// Inflated bytes in front of the damage: the content of the salvage file.
+    pub good_bytes: u64,
+    /// Those of them whose check sum was compared; the others came out without an error, and nothing else speaks for them.
+    pub proven_bytes: u64,
 }
 
 /// A published file: one row of the manifest.

@@ -6,6 +6,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::salvage::Salvageable;
+
 /// Every error of the archive.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -97,6 +99,8 @@ pub enum ArchiveError {
         reason: String,
         /// Bytes received.
         size_bytes: u64,
+        /// What can be saved of them: hand it to [`Archive::salvage`](super::Archive::salvage).
+        salvageable: Option<Box<Salvageable>>,
     },
     /// A draft whose writing failed was handed to `publish` all the same. Its temp file is gone.
     #[error("{stream}: {} was not stored: writing it failed half-way", shown(name))]

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use sha2::{Digest, Sha256};
 
 use super::Archive;
-use super::check::{self, CheckError, Whole};
+use super::check::{self, CheckError, Container, Damage, GoodPrefix, Whole};
 use super::disk::{Disk, DiskFile};
 use super::entry::{ArchivedFile, Arrival, Published, Sha256Hex};
 use super::error::ArchiveError;
@@ -67,7 +67,7 @@ pub struct Prepared(Verdict);
 enum Verdict {
     Already(ArchivedFile),
     Whole(Body, Whole, Arrival),
-    Damaged(Body, String, Arrival),
+    Damaged(Body, String, Option<GoodPrefix>, Arrival),
 }
 
 impl Draft {
@@ -193,7 +193,10 @@ impl Archive {
         match checked {
             Ok(whole) => Ok(Prepared(Verdict::Whole(body, whole, arrival))),
             Err(CheckError::Io(source)) => Err(disk_error(source)),
-            Err(CheckError::Damaged(reason)) => Ok(Prepared(Verdict::Damaged(body, reason, arrival))),
+            Err(CheckError::Damaged { reason, prefix }) => {
+                Ok(Prepared(Verdict::Damaged(body, reason, prefix, arrival)))
+            }
+            Err(CheckError::Bomb(reason)) => Ok(Prepared(Verdict::Damaged(body, reason, None, arrival))),
         }
     }
 
@@ -205,7 +208,7 @@ impl Archive {
         match prepared.0 {
             Verdict::Already(known) => Ok(Published::Already(known)),
             Verdict::Whole(body, whole, arrival) => self.place(body, whole, &arrival),
-            Verdict::Damaged(body, reason, arrival) => self.quarantine(body, reason, &arrival),
+            Verdict::Damaged(body, reason, prefix, arrival) => self.quarantine(body, reason, prefix, arrival),
         }
     }
 
@@ -279,18 +282,32 @@ impl Archive {
         }
     }
 
-    /// Reads the body back from disk: its length, then its container.
+    /// Reads the body back from disk: its container, and its length.
     fn check(&self, body: &Body, expected_bytes: Option<u64>) -> Result<Whole, CheckError> {
-        if let Some(expected) = expected_bytes.filter(|&expected| expected != body.size_bytes) {
-            return Err(CheckError::Damaged(format!("{} bytes came, {expected} were announced", body.size_bytes)));
-        }
         let file = self.inner.disk.open(&body.temp.path).map_err(CheckError::Io)?;
         let on_disk = file.metadata().map_err(CheckError::Io)?.len();
         if on_disk != body.size_bytes {
             let told = format!("{} bytes were written, {on_disk} are on disk", body.size_bytes);
             return Err(CheckError::Io(io::Error::other(told)));
         }
-        check::check(file, body.name.as_str(), &self.limits)
+        let checked = check::check(file, body.name.as_str(), &self.limits);
+        let Some(expected) = expected_bytes.filter(|&expected| expected != body.size_bytes) else { return checked };
+        // A wrong length is damage whatever the container says; but that tells how much of it can be read.
+        let reason = format!("{} bytes came, {expected} were announced", body.size_bytes);
+        match checked {
+            Ok(Whole { container: Container::Gzip, inflated_bytes }) if inflated_bytes > 0 => {
+                let prefix = GoodPrefix {
+                    damage: Damage::Cut,
+                    at_byte: body.size_bytes,
+                    good_bytes: inflated_bytes,
+                    proven_bytes: inflated_bytes,
+                };
+                Err(CheckError::Damaged { reason, prefix: Some(prefix) })
+            }
+            Ok(_) => Err(CheckError::Damaged { reason, prefix: None }),
+            Err(CheckError::Damaged { prefix, .. }) => Err(CheckError::Damaged { reason, prefix }),
+            Err(error) => Err(error),
+        }
     }
 }
 

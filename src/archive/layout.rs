@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use unicode_normalization::is_nfc;
 
-use super::entry::Window;
+use super::entry::{Sha256Hex, Window};
 use super::error::ArchiveError;
 
 /// SQLite: manifest, coverage ledger, audit chain.
@@ -118,6 +118,18 @@ pub fn versioned_name(name: &str, version: u32) -> String {
         }
         _ => format!("{name}.v{version}"),
     }
+}
+
+/// The name of the salvage file of `name`, made of damaged bytes with this hash: `….gz.salvaged-<8 hex digits>.gz`. No listing
+/// can show such a name. A very long one is cut, so that the result is still a name.
+pub fn salvage_name(name: &str, damaged: &Sha256Hex) -> String {
+    let hash = damaged.to_string();
+    let ending = format!(".salvaged-{}.gz", &hash[..8]);
+    let mut end = name.len().min(NAME_MAX_BYTES - ending.len());
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{ending}", &name[..end])
 }
 
 /// One key for all paths that some file system would take for the same file (macOS and Windows fold case).

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use serde_json::{Value, json};
 
 use super::chain::{self, EventKind, hash_column};
-use super::check::Whole;
+use super::check::{GoodPrefix, Whole};
 use super::disk::Disk;
 use super::entry::{ArchivedFile, Contents, EncryptedFile, Provenance, Sha256Hex, Window};
 use super::error::ArchiveError;
@@ -56,6 +56,8 @@ pub(crate) struct NewQuarantine<'a> {
     pub(crate) size_bytes: u64,
     pub(crate) reason: &'a str,
     pub(crate) provenance: Option<&'a Provenance>,
+    /// How far the bytes can be read.
+    pub(crate) prefix: Option<GoodPrefix>,
 }
 
 /// Who writes, and when: the two fields of an event that do not come from what happened.
@@ -128,6 +130,9 @@ impl Ledger {
                 "stream": found.stream, "name": found.name, "path": found.path, "window": window_json(found.window),
                 "sha256": found.sha256.map(|hash| hash.to_string()), "size_bytes": found.size_bytes,
                 "reason": found.reason, "provenance": found.provenance,
+                "damaged_at_byte": found.prefix.map(|prefix| prefix.at_byte),
+                "good_bytes": found.prefix.map(|prefix| prefix.good_bytes),
+                "proven_bytes": found.prefix.map(|prefix| prefix.proven_bytes),
             });
             let event = chain::append(transaction, by.now_ms, by.actor, EventKind::Quarantined, &payload)?;
             // The same damaged bytes again are one more event, not one more file.
@@ -239,10 +244,11 @@ impl Ledger {
         self.files("WHERE stream = ?1 AND name = ?2 ORDER BY version", params![stream, name])
     }
 
-    /// The latest version of every name of a stream.
+    /// The latest version of every name of a stream. A salvage file's name is none of the source's.
     pub(crate) fn names_in(&self, stream: &str) -> Result<HashMap<String, ArchivedFile>, ArchiveError> {
         let files = self.files("WHERE stream = ?1 ORDER BY version", params![stream])?;
-        Ok(files.into_iter().map(|file| (file.name.clone(), file)).collect())
+        let named = files.into_iter().filter(|file| file.provenance.salvage.is_none());
+        Ok(named.map(|file| (file.name.clone(), file)).collect())
     }
 
     pub(crate) fn files_after(&self, sequence: u64) -> Result<Vec<ArchivedFile>, ArchiveError> {
@@ -361,7 +367,10 @@ pub(crate) fn insert_file(
             chain::canonical_json(&provenance),
             event.seq,
         ])?;
-    coverage::mark_fetched(transaction, file.stream, file.name, file.window)?;
+    // A salvage file is no name of the source: it must neither fill a gap nor make one.
+    if file.provenance.salvage.is_none() {
+        coverage::mark_fetched(transaction, file.stream, file.name, file.window)?;
+    }
     Ok(ArchivedFile {
         sequence,
         stream: file.stream.to_owned(),

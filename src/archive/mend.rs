@@ -233,6 +233,7 @@ impl Archive {
             quarantined_as: path.to_owned(),
             reason,
             size_bytes,
+            salvageable: None,
         })?;
         let provenance = from_disk(ADOPTED);
         let row = NewFile {
@@ -281,7 +282,7 @@ impl Archive {
         let failed = |source| ArchiveError::from_io(&place, None, source);
         match check::check(self.inner.disk.open(&place).map_err(failed)?, name, &self.limits) {
             Ok(whole) => Ok(Ok(whole)),
-            Err(CheckError::Damaged(reason)) => Ok(Err(reason)),
+            Err(CheckError::Damaged { reason, .. } | CheckError::Bomb(reason)) => Ok(Err(reason)),
             Err(CheckError::Io(source)) => Err(failed(source)),
         }
     }

@@ -25,6 +25,7 @@ pub mod disk;
 pub mod entry;
 pub mod error;
 pub mod extract;
+mod former;
 pub mod ingest;
 pub mod layout;
 mod ledger;
@@ -69,12 +70,12 @@ pub use acceptance::{Acceptance, AcceptedWindow};
 pub use anchor::{Head, HeadCheck};
 pub use answers::{AnswerSegment, ApiAnswer};
 pub use chain::{ChainReport, Event, EventKind};
-pub use check::CheckLimits;
+pub use check::{CheckLimits, Damage, GoodPrefix};
 pub use coverage::{EntryState, LedgerEntry, Listing, ListingKind};
 pub use disk::{Disk, RealDisk};
 pub use entry::{
     ArchivedFile, Arrival, Clock, Contents, EncryptedFile, Handover, ListedFile, ListingOutcome, Provenance, Published,
-    SenderRow, Sha256Hex, Window,
+    Salvage, SenderRow, Sha256Hex, Window,
 };
 pub use error::ArchiveError;
 pub use extract::{Extract, ExtractCheck, FileRow, Scope};
@@ -82,6 +83,7 @@ pub use ingest::{Draft, Prepared};
 pub use mend::Stray;
 pub use proof::{Proof, ProvenEvent, ProvenRecord, Refusal};
 pub use rebuild::{LedgerState, RebuildReport};
+pub use salvage::Salvageable;
 pub use schema::{APPLICATION_ID, FORMAT, SCHEMA};
 pub use verify::{DamagedFile, FilesReport, MissingFile, Part, VerifyReport};
 pub use windows::{Coverage, CoverageRules, WindowCounts, WindowCoverage, WindowState};
@@ -328,7 +330,7 @@ impl Archive {
         self.ledger().encrypted_files()
     }
 
-    /// Names already published in this stream, each with its latest version.
+    /// Names of the source already published in this stream, each with its latest version; no salvage files.
     pub fn names_in(&self, stream: &str) -> Result<HashMap<String, ArchivedFile>, ArchiveError> {
         self.ledger().names_in(stream)
     }

@@ -11,13 +11,14 @@ use std::sync::{MutexGuard, PoisonError};
 use serde_json::json;
 
 use super::Archive;
-use super::check::Whole;
+use super::check::{GoodPrefix, Whole};
 use super::disk::EntryKind;
 use super::entry::{ArchivedFile, Arrival, Published, Sha256Hex, Window};
 use super::error::ArchiveError;
 use super::ingest::{Body, TempFile, hash_of};
 use super::layout::{self, CheckedName, CheckedStream, QUARANTINE};
 use super::ledger::{NewFile, NewQuarantine};
+use super::salvage::Salvageable;
 
 const HASH_BUFFER_BYTES: usize = 256 * 1024;
 /// Names in quarantine keep at most this much of the listed name; a time and a number go before it.
@@ -72,7 +73,8 @@ impl Archive {
         &self,
         mut body: Body,
         reason: String,
-        arrival: &Arrival,
+        prefix: Option<GoodPrefix>,
+        arrival: Arrival,
     ) -> Result<Published, ArchiveError> {
         let mut folders = self.placing();
         let path = match self.quarantined_already(&body.sha256)? {
@@ -94,14 +96,30 @@ impl Archive {
                 size_bytes: body.size_bytes,
                 reason: &reason,
                 provenance: Some(&arrival.provenance),
+                prefix,
             },
         )?;
+        let (stream, name) = (body.stream.as_str().to_owned(), body.name.as_str().to_owned());
+        // Of a name that is here whole nothing needs saving, and nothing that is not proven may stand beside it.
+        let is_whole_here = !self.ledger().versions(&stream, &name)?.is_empty();
+        let salvageable = prefix.filter(|_| !is_whole_here).map(|prefix| {
+            Box::new(Salvageable {
+                stream: stream.clone(),
+                name: name.clone(),
+                window: arrival.window,
+                provenance: arrival.provenance,
+                quarantined_as: path.clone(),
+                sha256: body.sha256,
+                prefix,
+            })
+        });
         Err(ArchiveError::Damaged {
-            stream: body.stream.as_str().to_owned(),
-            name: body.name.as_str().to_owned(),
+            stream,
+            name,
             quarantined_as: path,
             reason,
             size_bytes: body.size_bytes,
+            salvageable,
         })
     }
 
@@ -220,6 +238,7 @@ impl Archive {
             size_bytes: found.size_bytes,
             reason,
             provenance: None,
+            prefix: None,
         };
         self.ledger().add_quarantine(self.by(), &row)
     }

@@ -15,18 +15,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::chain::{self, EventKind};
-use super::check::{self, CheckError, Whole};
+use super::check::{self, Whole};
 use super::coverage::{EntryState, mark_state};
 use super::disk::{Disk, EntryKind};
 use super::entry::{Clock, Provenance, Sha256Hex, Window};
 use super::error::ArchiveError;
+use super::former::{self, FormerRow, Salvaged};
 use super::ingest::hash_of;
 use super::layout::{self, DATABASE, FILES, QUARANTINE, TEMP};
 use super::ledger::{By, NewFile, NewQuarantine, insert_file};
 use super::lock::VaultLock;
 use super::mend::{REBUILT, from_disk};
 use super::naming::PathIdentity;
-use super::salvage::{self, FormerRow, Salvaged};
 use super::verify::ledger_path;
 use super::{Archive, CheckLimits, DEFAULT_ACTOR, schema};
 
@@ -179,7 +179,7 @@ impl Archive {
             copy_database(old, &copy)?;
         }
         let draft = root.join(TEMP).join("vault.db.new");
-        let copied_whole = old.is_some() && salvage::copy_whole(&copy, &draft)?;
+        let copied_whole = old.is_some() && former::copy_whole(&copy, &draft)?;
         let mut report = RebuildReport { copied_whole, ..RebuildReport::default() };
         if !report.copied_whole {
             let salvaged = if old.is_some() { Salvaged::read(&copy) } else { Salvaged::default() };
@@ -222,6 +222,7 @@ impl Archive {
                 window: None,
                 sha256: self.hash_at(&place).ok(),
                 size_bytes,
+                prefix: None,
                 reason: "an unreadable vault.db, or its log",
                 provenance: None,
             };
@@ -313,11 +314,9 @@ fn found_files(root: &Path, disk: &dyn Disk) -> Result<Vec<FoundFile>, ArchiveEr
         let mut buffer = vec![0; HASH_BUFFER_BYTES];
         let sha256 = hash_of(disk.open(place).ok()?, &mut buffer).ok()?;
         let size_bytes = disk.metadata(place).ok()??.size_bytes;
-        // What is not whole was never published so, and gets no row.
-        let whole = match check::check(disk.open(place).ok()?, name, &CheckLimits::default()) {
-            Ok(whole) => whole,
-            Err(CheckError::Damaged(_) | CheckError::Io(_)) => return None,
-        };
+        // What is not whole was never published so, and gets no row. How much it inflates to was judged when it was published.
+        let limits = CheckLimits { max_ratio: u64::MAX, max_inflated_bytes: u64::MAX, ..CheckLimits::default() };
+        let whole = check::check(disk.open(place).ok()?, name, &limits).ok()?;
         Some(FoundFile { path, size_bytes, sha256, whole })
     };
     Ok(places.par_iter().filter_map(read).collect())
@@ -447,7 +446,7 @@ fn created_payload(
             "rows": rows,
             "recovered": report.recovered,
             "recovered_without_bytes": report.recovered_without_bytes,
-            "former_chain": salvage::former_chain(salvaged),
+            "former_chain": former::former_chain(salvaged),
             "unknown": UNKNOWN,
         },
     })

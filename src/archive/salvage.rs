@@ -1,219 +1,215 @@
-//! What an unreadable `vault.db` still tells, read from a copy.
+//! Salvage: what could be read of a damaged gzip file becomes a file of its own, through the ordinary publish path.
 //!
-//! Two degrees. Where every row can be read and the chain is whole, only SQLite's own structures are broken, and the
-//! rows move to a new database with the chain as it was ([`copy_whole`]). Otherwise what rows of the manifest can be read
-//! are read, from both ends towards the damage, and what the publishing events tell beside them ([`Salvaged::read`]).
+//! The damaged bytes lie in quarantine, whole and as received, before anything is salvaged. The salvage file holds what
+//! inflates in front of the damage, packed anew, under a name that no listing can show; its provenance says of which
+//! bytes it was made, where they are damaged, and for how much of it a check sum speaks. It is no name of the source: in the
+//! coverage ledger the damaged name stays damaged, and is fetched again. The same damage salvaged twice changes nothing,
+//! so a crash between the two steps costs nothing either.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::{self, Write};
 
-use rusqlite::{Connection, Row};
-use serde_json::{Value, json};
+use flate2::{Compression, GzBuilder};
 
-use super::chain::{self, Event};
-use super::check::Container;
-use super::entry::{Provenance, Sha256Hex, Window};
+use super::Archive;
+use super::check::{BUFFER_BYTES, CheckError, CheckLimits, GoodPrefix, Inflation, inflate};
+use super::entry::{Arrival, Provenance, Published, Salvage, Sha256Hex, Window};
 use super::error::ArchiveError;
 use super::layout;
-use super::schema;
 
-/// A row of the former manifest.
-#[derive(Clone, Debug)]
-pub(super) struct FormerRow {
-    pub(super) stream: String,
-    pub(super) name: String,
-    pub(super) version: u32,
-    pub(super) path: String,
-    pub(super) window: Option<Window>,
-    pub(super) sha256: Sha256Hex,
-    pub(super) size_bytes: u64,
-    pub(super) container: Container,
-    pub(super) inflated_bytes: u64,
-    pub(super) stored_at_ms: i64,
-    pub(super) provenance: Provenance,
+/// A damaged body in quarantine of which something can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Salvageable {
+    /// Stream of the damaged file.
+    pub stream: String,
+    /// Its name as listed.
+    pub name: String,
+    /// The window it stands for.
+    pub window: Option<Window>,
+    /// Where the damaged bytes came from.
+    pub provenance: Provenance,
+    /// Where they are kept: path relative to the vault, starting with `quarantine/`.
+    pub quarantined_as: String,
+    /// Their SHA-256.
+    pub sha256: Sha256Hex,
+    /// How far they can be read.
+    pub prefix: GoodPrefix,
 }
 
-/// What could be read.
-#[derive(Debug, Default)]
-pub(super) struct Salvaged {
-    /// By path.
-    pub(super) rows: BTreeMap<String, FormerRow>,
-    pub(super) account_id: Option<String>,
-    /// The last event up to which the former chain could be read unbroken: sequence and hash.
-    pub(super) chain_to: Option<(u64, Sha256Hex)>,
-}
-
-const COLUMNS: &str = "stream, name, version, path, window_start_ms, window_end_ms, sha256, size_bytes, container, \
-                       inflated_bytes, stored_at_ms, provenance";
-const EVENTS: &str = "SELECT seq, time_ms, actor, kind, payload, prev_hash, hash FROM events ORDER BY seq";
-
-impl Salvaged {
-    /// Reads what can be read of the database at `path`, a copy that nobody else uses.
-    pub(super) fn read(path: &Path) -> Salvaged {
-        let mut salvaged = Salvaged::default();
-        let Ok(connection) = schema::open_to_salvage(path) else { return salvaged };
-        let account = "SELECT value FROM meta WHERE key = 'account_id'";
-        salvaged.account_id = connection.query_row(account, [], |row| row.get(0)).ok();
-        for order in ["ASC", "DESC"] {
-            let rows = format!("SELECT {COLUMNS} FROM files NOT INDEXED ORDER BY sequence {order}");
-            until_damage(&connection, &rows, |row| salvaged.take(former_row(row)));
+impl Archive {
+    /// Publishes what can be read of a damaged file, in the same stream and window.
+    ///
+    /// # Errors
+    /// As [`Archive::publish`]; [`Io`](ArchiveError::Io) with the quarantined file's path if it is not as it was.
+    pub fn salvage(&self, found: &Salvageable) -> Result<Published, ArchiveError> {
+        let name = layout::salvage_name(&found.name, &found.sha256);
+        // By the damaged bytes, not by the packed ones: another version of the compressor may pack them otherwise.
+        let known = self.ledger().versions(&found.stream, &name)?;
+        let is_of_these = |salvage: &Salvage| salvage.sha256 == found.sha256;
+        if let Some(same) = known.into_iter().find(|file| file.provenance.salvage.as_ref().is_some_and(is_of_these))
+            && self.is_intact(&same, false)?
+        {
+            return Ok(Published::Already(same));
         }
-        let mut before = Some((0, Sha256Hex([0; 32])));
-        until_damage(&connection, EVENTS, |row| {
-            let Ok(event) = chain::event_row(row) else { return before = None };
-            if let Some(row) = row_of_event(&event) {
-                salvaged.take(Some(row));
+        let draft = self.draft(&found.stream, &name)?;
+        // No time and no system in the header: the same damage gives the same bytes. Loosely packed: it is for reading.
+        let mut packed = GzBuilder::new().operating_system(255).write(draft, Compression::fast());
+        self.inflate_prefix(found, &mut packed)?;
+        let draft = packed.finish().map_err(|source| self.draft_failed(source))?;
+        let salvage = Salvage {
+            quarantined_as: found.quarantined_as.clone(),
+            sha256: found.sha256,
+            damage: found.prefix.damage,
+            damaged_at_byte: found.prefix.at_byte,
+            good_bytes: found.prefix.good_bytes,
+            proven_bytes: found.prefix.proven_bytes,
+        };
+        let arrival = Arrival {
+            window: found.window,
+            expected_bytes: None,
+            reread: false,
+            provenance: Provenance { salvage: Some(salvage), ..found.provenance.clone() },
+        };
+        // The content passed the limits when it was checked; packed anew its ratio is another, and ours.
+        let limits = CheckLimits { max_ratio: u64::MAX, ..self.limits };
+        self.clone().with_check_limits(limits).publish(draft, arrival)
+    }
+
+    /// Writes the good part, and nothing behind it, to `out`.
+    fn inflate_prefix(&self, found: &Salvageable, out: &mut impl Write) -> Result<(), ArchiveError> {
+        let path = layout::in_vault(&self.inner.root, &found.quarantined_as);
+        let file = self.inner.disk.open(&path).map_err(|source| ArchiveError::from_io(&path, None, source))?;
+        let good_bytes = found.prefix.good_bytes;
+        let mut written_bytes = 0;
+        let mut failed = None;
+        let mut keep = |bytes: &[u8]| {
+            let wanted = usize::try_from(good_bytes - written_bytes).map_or(bytes.len(), |left| left.min(bytes.len()));
+            let written = out.write_all(&bytes[..wanted]);
+            written_bytes += wanted as u64;
+            failed = written.err();
+            match failed.is_some() || written_bytes == good_bytes {
+                true => Err(CheckError::Io(io::Error::from(io::ErrorKind::Interrupted))),
+                false => Ok(()),
             }
-            before = before.filter(|(seq, hash)| follows(&event, *seq, hash)).map(|_| (event.seq, event.hash));
-            salvaged.chain_to = before.or(salvaged.chain_to);
-        });
-        until_damage(&connection, &EVENTS.replace("ORDER BY seq", "ORDER BY seq DESC"), |row| {
-            let event = chain::event_row(row).ok();
-            salvaged.take(event.as_ref().and_then(row_of_event));
-        });
-        salvaged
-    }
-
-    /// Two accounts of one row that differ speak against each other: neither is believed.
-    fn take(&mut self, row: Option<FormerRow>) {
-        let Some(row) = row else { return };
-        match self.rows.get(&row.path) {
-            Some(known) if known.sha256 != row.sha256 => {
-                self.rows.remove(&row.path);
+        };
+        // The last bytes before the damage come out only one by one, see `check`.
+        let large_reads = good_bytes.saturating_sub(BUFFER_BYTES as u64);
+        let outcome = inflate(file, &mut Inflation::default(), large_reads, &mut keep);
+        match (failed, outcome) {
+            (Some(source), _) => Err(self.draft_failed(source)),
+            _ if written_bytes == good_bytes => Ok(()),
+            (None, Err(CheckError::Io(source))) => Err(ArchiveError::from_io(&path, None, source)),
+            (None, _) => {
+                let told = format!("{written_bytes} bytes came out of it where {good_bytes} were found before");
+                Err(ArchiveError::Io { path, source: io::Error::new(io::ErrorKind::InvalidData, told) })
             }
-            Some(_) => {}
-            None => {
-                self.rows.insert(row.path.clone(), row);
-            }
-        }
-    }
-}
-
-/// Calls `take` for every row until the end or the first page that cannot be read.
-fn until_damage(connection: &Connection, sql: &str, mut take: impl FnMut(&Row<'_>)) {
-    let Ok(mut statement) = connection.prepare(sql) else { return };
-    let Ok(mut rows) = statement.query([]) else { return };
-    while let Ok(Some(row)) = rows.next() {
-        take(row);
-    }
-}
-
-fn follows(event: &Event, seq: u64, hash: &Sha256Hex) -> bool {
-    let text = chain::preimage(event.seq, event.time_ms, &event.actor, &event.kind, &event.payload, &event.prev_hash);
-    event.seq == seq + 1 && event.prev_hash == *hash && Sha256Hex::of(text.as_bytes()) == event.hash
-}
-
-fn former_row(row: &Row<'_>) -> Option<FormerRow> {
-    let window = row.get::<_, Option<i64>>(4).ok()?.zip(row.get::<_, Option<i64>>(5).ok()?);
-    let provenance: String = row.get(11).ok()?;
-    let former = FormerRow {
-        stream: row.get(0).ok()?,
-        name: row.get(1).ok()?,
-        version: row.get(2).ok()?,
-        path: row.get(3).ok()?,
-        window: window.map(|(start_ms, end_ms)| Window { start_ms, end_ms }),
-        sha256: chain::hash_column(row, 6).ok()?,
-        size_bytes: row.get(7).ok()?,
-        container: container(&row.get::<_, String>(8).ok()?)?,
-        inflated_bytes: row.get(9).ok()?,
-        stored_at_ms: row.get(10).ok()?,
-        provenance: serde_json::from_str(&provenance).ok()?,
-    };
-    former.is_sound().then_some(former)
-}
-
-/// The row that a publishing event tells, whole.
-fn row_of_event(event: &Event) -> Option<FormerRow> {
-    if !matches!(event.kind.as_str(), "fetched" | "imported") {
-        return None;
-    }
-    let payload: Value = serde_json::from_str(&event.payload).ok()?;
-    let text = |key: &str| payload[key].as_str().map(str::to_owned);
-    let former = FormerRow {
-        stream: text("stream")?,
-        name: text("name")?,
-        version: payload["version"].as_u64()?.try_into().ok()?,
-        path: text("path")?,
-        window: serde_json::from_value(payload["window"].clone()).ok()?,
-        sha256: payload["sha256"].as_str()?.parse().ok()?,
-        size_bytes: payload["size_bytes"].as_u64()?,
-        container: container(payload["container"].as_str()?)?,
-        inflated_bytes: payload["inflated_bytes"].as_u64()?,
-        stored_at_ms: event.time_ms,
-        provenance: serde_json::from_value(payload["provenance"].clone()).ok()?,
-    };
-    former.is_sound().then_some(former)
-}
-
-impl FormerRow {
-    /// Whether the archive could have written it: a damaged page may hold anything.
-    fn is_sound(&self) -> bool {
-        let names = layout::checked_stream(&self.stream).is_ok() && layout::checked_name(&self.name).is_ok();
-        let window = self.window.is_none_or(|window| layout::check_window(window).is_ok());
-        let folder = format!("{}/{}/", layout::FILES, self.stream);
-        let lies_inside = self
-            .path
-            .strip_prefix(&folder)
-            .is_some_and(|inside| inside.split('/').all(|part| layout::checked_name(part).is_ok() && !part.is_empty()));
-        names && window && lies_inside && self.version >= 1 && self.size_bytes >= 1
-    }
-}
-
-fn container(word: &str) -> Option<Container> {
-    [Container::Gzip, Container::Zip, Container::Plain].into_iter().find(|container| container.as_str() == word)
-}
-
-/// Tables in the order in which their rows refer to one another, and the order that their triggers ask for.
-const TABLES: [(&str, &str); 7] = [
-    ("meta", "key"),
-    ("events", "seq"),
-    ("files", "sequence"),
-    ("listings", "id"),
-    ("entries", "stream, name"),
-    ("contents", "sequence"),
-    ("quarantine", "path"),
-];
-
-/// Copies every row of the database at `from` into a new one at `to`. `false`, and nothing left at `to`, where a row cannot be
-/// read, the chain does not hold, or a row of the manifest does not agree with it.
-pub(super) fn copy_whole(from: &Path, to: &Path) -> Result<bool, ArchiveError> {
-    if schema::open_to_salvage(from).and_then(|old| old.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))).is_err()
-    {
-        return Ok(false);
-    }
-    let copied = schema::build_from(
-        to,
-        |connection| {
-            connection.execute("ATTACH DATABASE ?1 AS old", [from.to_string_lossy()])?;
-            Ok(())
-        },
-        |transaction| {
-            for (table, order) in TABLES {
-                transaction
-                    .execute_batch(&format!("INSERT INTO main.{table} SELECT * FROM old.{table} ORDER BY {order}"))?;
-            }
-            Ok(())
-        },
-    );
-    let is_whole = copied.is_ok()
-        && schema::open_reader(to).is_ok_and(|connection| {
-            let holds = chain::walk(&connection).is_ok_and(|report| report.ok);
-            let agrees = super::verify::altered_rows(&connection).is_ok_and(|altered| altered.is_empty());
-            let account = "SELECT 1 FROM meta WHERE key = 'account_id'";
-            let named = connection.query_row(account, [], |_| Ok(())).is_ok();
-            holds && agrees && named && schema::has_integrity(&connection).is_ok_and(|found| found.is_none())
-        });
-    if !is_whole {
-        schema::discard(to);
-        // A full disk is no damage of the old database.
-        if let Err(error @ (ArchiveError::DiskFull { .. } | ArchiveError::PermissionDenied { .. })) = copied {
-            return Err(error);
         }
     }
-    Ok(is_whole)
+
+    fn draft_failed(&self, source: io::Error) -> ArchiveError {
+        ArchiveError::from_io(&self.inner.root.join(layout::TEMP), None, source)
+    }
 }
 
-/// What the first event of a rebuilt chain says of the former one.
-pub(super) fn former_chain(salvaged: &Salvaged) -> Value {
-    salvaged.chain_to.map_or(Value::Null, |(seq, hash)| json!({ "seq": seq, "hash": hash.to_string() }))
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::check::tests::gzip;
+    use super::super::tests::{Lab, NAME, STREAM, publish};
+    use super::super::{ArchivedFile, Damage, EntryState};
+    use super::*;
+    use std::io::Read as _;
+
+    fn damaged(archive: &Archive, body: &[u8]) -> Option<Box<Salvageable>> {
+        match publish(archive, NAME, body).unwrap_err() {
+            ArchiveError::Damaged { salvageable, .. } => salvageable,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn content(lab: &Lab, file: &ArchivedFile) -> Vec<u8> {
+        let mut content = Vec::new();
+        flate2::read::MultiGzDecoder::new(lab.archive.open_file(file).unwrap()).read_to_end(&mut content).unwrap();
+        content
+    }
+
+    /// Text that does not pack well, so that every cut leaves something else.
+    fn text() -> Vec<u8> {
+        (0..30_000_u64).flat_map(|n| format!("{}\n", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes()).collect()
+    }
+
+    #[test]
+    fn what_stands_before_the_damage_is_published_and_says_so() {
+        let lab = Lab::new();
+        let (first, second) = (gzip(b"first member\n"), gzip(&text()));
+        let body = [&first[..], &second[..second.len() / 2]].concat();
+        let found = damaged(&lab.archive, &body).unwrap();
+        let Published::New(file) = lab.archive.salvage(&found).unwrap() else { panic!("not new") };
+        let expected = [&b"first member\n"[..], &text()].concat();
+        let content = content(&lab, &file);
+        assert!(content.len() > 100_000 && expected.starts_with(&content), "{}", content.len());
+        assert_eq!(file.name, format!("{NAME}.salvaged-{}.gz", &found.sha256.to_string()[..8]));
+        assert_eq!((file.stream.as_str(), file.window), (STREAM, found.window));
+        let told = file.provenance.salvage.clone().unwrap();
+        assert_eq!((told.damage, told.damaged_at_byte), (Damage::Cut, body.len() as u64));
+        assert_eq!((told.good_bytes, told.proven_bytes), (content.len() as u64, 13));
+        assert!(told.quarantined_as.starts_with("quarantine/") && told.sha256 == Sha256Hex::of(&body));
+        // It is no name of the source: what is damaged stays a gap.
+        let entries = lab.archive.entries_in(STREAM).unwrap();
+        assert_eq!(
+            entries.iter().map(|entry| (entry.name.as_str(), entry.state)).collect::<Vec<_>>(),
+            [(NAME, EntryState::Damaged)]
+        );
+
+        // Again: one more event of the quarantine, and no other change.
+        let again = damaged(&lab.archive, &body).unwrap();
+        assert_eq!(lab.archive.salvage(&again).unwrap(), Published::Already(file.clone()));
+        assert_eq!(lab.archive.files_after(0).unwrap(), [file]);
+        assert_eq!(lab.kinds(), ["created", "quarantined", "fetched", "quarantined"]);
+        assert!(lab.verify().is_ok());
+        assert!(lab.names("tmp").is_empty());
+
+        // Once the name is here whole, a damaged copy of it has nothing to add.
+        publish(&lab.archive, NAME, &[first, second].concat()).unwrap();
+        assert_eq!(damaged(&lab.archive, &body[..body.len() - 9]), None);
+        let entries = lab.archive.entries_in(STREAM).unwrap();
+        assert_eq!((entries.len(), entries[0].state), (1, EntryState::Fetched));
+    }
+
+    #[test]
+    fn damage_anywhere_gives_a_prefix_or_nothing() {
+        let lab = Lab::new();
+        let text = text();
+        let good = gzip(&text);
+        for at in (0..good.len()).step_by(good.len() / 40) {
+            let mut body = good.clone();
+            body[at] ^= 0x55;
+            let outcome = publish(&lab.archive, &format!("{at}.gz"), &body);
+            // The time and the system in a header are not covered by anything.
+            let Err(error) = outcome else { continue };
+            let ArchiveError::Damaged { salvageable, .. } = error else { continue };
+            let Some(found) = salvageable else { continue };
+            let file = lab.archive.salvage(&found).unwrap().file().clone();
+            let content = content(&lab, &file);
+            assert_eq!(content.len() as u64, found.prefix.good_bytes, "{at}");
+            // In front of the changed byte everything is right; packed text is never longer than unpacked text.
+            let right = content.iter().zip(&text).take_while(|(a, b)| a == b).count();
+            assert!(right + 100 >= at, "{at}: {right}");
+        }
+        assert!(lab.archive.last_sequence().unwrap() > 20);
+        assert!(lab.verify().is_ok());
+    }
+
+    #[test]
+    fn a_very_long_name_still_has_a_salvage_file() {
+        let lab = Lab::new();
+        let name = "é".repeat(120);
+        let body = gzip(b"content");
+        let ArchiveError::Damaged { salvageable: Some(found), .. } =
+            publish(&lab.archive, &name, &body[..body.len() - 1]).unwrap_err()
+        else {
+            panic!("nothing to salvage")
+        };
+        let file = lab.archive.salvage(&found).unwrap().file().clone();
+        assert!(file.name.len() <= layout::NAME_MAX_BYTES && file.name.contains("é.salvaged-"), "{}", file.name);
+    }
 }

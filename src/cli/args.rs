@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Make a vault and a commented vault.toml
     Init(Init),
+    /// Check credentials, clock, hosts, permissions, disk and keys: one line each, with the cure
+    Doctor,
     /// Show what sync would do; changes nothing
     Plan,
     /// Everything new from LivePerson into the archive, then into the index

@@ -59,7 +59,8 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     outln!("2. A vault: {}", shell_path(&vault));
 
     let keys = Credentials::default();
-    let mut acquire = settings::Settings::of_vault(&vault)?.acquire_with(OAuth1Keys {
+    let settings = settings::Settings::of_vault(&vault)?;
+    let mut acquire = settings.acquire_with(OAuth1Keys {
         app_key: Secret::new(keys.app_key),
         app_secret: Secret::new(keys.app_secret),
         access_token: Secret::new(keys.access_token),
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     acquire.requests_per_second = 1000.0;
     let sync_started = Instant::now();
     let keys = Keys::none();
-    let report = sync::run_with(&runtime, &acquire, &archive, keys.options(), output)?;
+    let report = sync::run_with(&runtime, &acquire, &archive, keys.options(settings.limits), output)?;
     let downloaded: u64 = report.acquired.streams.values().map(|stream| stream.downloaded).sum();
     let received: u64 = report.acquired.streams.values().map(|stream| stream.bytes).sum();
     outln!(

@@ -13,13 +13,13 @@ use std::time::Instant;
 
 pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     // Settings that cannot be read mean that this is not the vault somebody thinks it is.
-    settings::Settings::of_vault(vault)?;
-    let archive = open_for_writing(vault)?;
+    let limits = settings::Settings::of_vault(vault)?.limits;
+    let archive = limits.on(open_for_writing(vault)?);
     let keys = Keys::of_environment();
     let started = Instant::now();
     let progress = Progress::new(output, "import");
     let watcher = |step| progress.step(step);
-    let outcome = pipeline::import(&archive, &args.paths, keys.options(), &watcher);
+    let outcome = pipeline::import(&archive, &args.paths, keys.options(limits), &watcher);
     progress.done();
     let (imported, indexed) = outcome?;
     let elapsed_s = started.elapsed().as_secs_f64();
@@ -110,6 +110,13 @@ pub(super) fn print_index(report: &IndexReport, output: &Output) {
         counted(report.files, "file"),
         bytes(report.json_bytes),
     );
+    if report.salvaged.files > 0 {
+        outln!(
+            "  {} salvaged from {}; they end where the damage begins",
+            counted(report.salvaged.records, "record"),
+            counted(report.salvaged.files, "damaged file"),
+        );
+    }
     for (kind, count) in &report.problems.counts {
         let level = if kind.is_failure() || kind.wants_key() { "problem" } else { "note" };
         outln!("  {level}: {kind}: {}", number(*count));

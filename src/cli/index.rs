@@ -12,14 +12,14 @@ use std::path::Path;
 use std::time::Instant;
 
 pub(crate) fn run(args: &Index, vault: &Path, output: &Output) -> Result<Exit, Failure> {
-    settings::Settings::of_vault(vault)?;
+    let limits = settings::Settings::of_vault(vault)?.limits;
     let archive = open_for_writing(vault)?;
     let keys = Keys::of_environment();
     let started = Instant::now();
     let progress = Progress::new(output, "index");
     let watcher = |step| progress.step(step);
     let run = if args.rebuild { pipeline::rebuild } else { pipeline::bring_up };
-    let outcome = run(&archive, keys.options(), &watcher);
+    let outcome = run(&archive, keys.options(limits), &watcher);
     progress.done();
     let report = outcome?;
     let reader = open_index(vault)?;

@@ -3,6 +3,7 @@
 //! A key that is missing, wrong or locked stops nothing: what can be archived and read is, and the exit code says the rest.
 
 use super::exit::Exit;
+use super::limits::Limits;
 use super::output::{counted, printable};
 use chatvault::decode::{ANONYMOUS, Keyring};
 use chatvault::pipeline::{EncryptedCounts, RunOptions};
@@ -45,8 +46,9 @@ impl Keys {
         Keyring::read(&key, passphrase).map_err(|error| format!("{name}: {error}"))
     }
 
-    pub(super) fn options(&self) -> RunOptions {
-        RunOptions { keys: Arc::clone(&self.ring), ..RunOptions::default() }
+    /// The options of a run with these keys.
+    pub(super) fn options(&self, limits: Limits) -> RunOptions {
+        RunOptions { keys: Arc::clone(&self.ring), ..limits.run_options() }
     }
 
     pub(super) fn ring(&self) -> &Keyring {
@@ -78,6 +80,11 @@ impl Keys {
             outln!("  {locked}: locked, because {PASSPHRASE} (or {PASSPHRASE}_FILE) is missing or wrong; set it;");
         }
         outln!("  then run `chatvault index`. Until then `has:encrypted` finds the records by what is not encrypted.");
+    }
+
+    /// Why what the environment names gives no keys.
+    pub(super) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
     pub(super) fn problem_json(&self) -> Value {

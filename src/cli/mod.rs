@@ -13,6 +13,7 @@ mod activity;
 mod args;
 mod audit;
 mod demo;
+mod doctor;
 mod exit;
 mod export;
 mod findings;
@@ -22,6 +23,7 @@ mod import;
 mod index;
 mod init;
 mod keys;
+mod limits;
 mod output;
 mod plan;
 mod progress;
@@ -77,6 +79,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, cli.global.vault.as_deref(), output),
         Command::Init(args) => init::run(&args, output),
+        Command::Doctor => doctor::run(&vault()?, output),
         Command::Plan => plan::run(&vault()?, output),
         Command::Sync(args) => sync::run(&args, &vault()?, output),
         Command::Watch(args) => watch::run(&args, &vault()?, output),

@@ -4,6 +4,7 @@ use super::args::Repair;
 use super::exit::{Exit, Failure, of_acquire};
 use super::findings::{Finding, Kind, findings};
 use super::keys::Keys;
+use super::limits::Limits;
 use super::output::{Output, Style, counted, number, printable, readable_duration};
 use super::progress::Progress;
 use super::verify::{Affected, to_json};
@@ -11,6 +12,7 @@ use super::{init, open, open_for_writing, runtime, settings, sync};
 use chatvault::acquire::{AcquireSettings, Cancel};
 use chatvault::archive::rebuild::{UNKNOWN, examine};
 use chatvault::archive::{Archive, Clock, LedgerState, RealDisk, RebuildReport};
+use chatvault::pipeline::RunOptions;
 
 use chatvault::pipeline::repair::{Asking, Diagnosis, Mending, Remedy, RepairReport, Trouble, diagnose, repair};
 use serde_json::{Value, json};
@@ -142,7 +144,10 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
     let now_ms = Clock::System.now_ms();
     // A copied ledger has the numbers of the old one; only a rebuilt one counts its files anew.
     let fresh_index = rebuilt.as_ref().is_some_and(|report| !report.copied_whole);
-    let report = run_with(&archive, acquire.as_ref(), fresh_index, now_ms, output)?;
+    let limits = Limits::of_vault(vault)?;
+    let archive = limits.on(archive);
+    let options = Keys::of_environment().options(limits);
+    let report = run_with(&archive, acquire.as_ref(), fresh_index, now_ms, options, output)?;
     drop(archive);
     let affected = Affected::of(vault, &report.before.report);
     if output.for_machines() {
@@ -176,6 +181,7 @@ fn run_with(
     acquire: Option<&AcquireSettings>,
     fresh_index: bool,
     now_ms: i64,
+    options: RunOptions,
     output: &Output,
 ) -> Result<RepairReport, Failure> {
     let runtime = runtime()?;
@@ -184,7 +190,7 @@ fn run_with(
     let progress = Progress::new(output, "repair");
     let watcher = |step| progress.step(step);
     let asking = acquire.map(|settings| Asking { runtime: &runtime, settings, progress: progress.sink(), cancel });
-    let report = repair(archive, asking, fresh_index, now_ms, Keys::of_environment().options(), &watcher);
+    let report = repair(archive, asking, fresh_index, now_ms, options, &watcher);
     progress.done();
     interrupt.abort();
     Ok(report?)

@@ -4,6 +4,7 @@
 //! ignored is how archives end up with holes.
 
 use super::exit::{Exit, Failure};
+use super::limits::{self, Limits};
 use chatvault::acquire::{
     AcquireSettings, ClientCredentials, DataType, Endpoints, HistoryApi, HistoryChoice, LoginCredentials, OAuth1Keys,
     RetryPolicy, Secret, StreamChoice, StreamMode,
@@ -28,13 +29,15 @@ pub(crate) struct Settings {
     pub(crate) connections: usize,
     pub(crate) requests_per_second: f64,
     pub(crate) endpoints: Vec<(String, Vec<Url>)>,
+    pub(crate) limits: Limits,
 }
 
 /// Every key of `vault.toml`; `*` stands for the names listed beside it.
-const SECTIONS: [(&str, &[&str]); 4] = [
+const SECTIONS: [(&str, &[&str]); 5] = [
     ("account", &["id", "region"]),
     ("streams", &STREAMS),
     ("sync", &["start", "connections", "requests_per_second", "seal_after", "relist"]),
+    ("limits", &limits::KEYS),
     ("endpoints", &ENDPOINTS),
 ];
 
@@ -52,6 +55,44 @@ const STREAMS: [&str; 9] = [
 
 const ENDPOINTS: [&str; 8] =
     ["csds", "data_access", "data_access_files", "msgHist", "engHistDomain", "leDataReporting", "sentinel", "agentVep"];
+
+/// Settings that one value answers, with their variable and what they are without one.
+const ORIGINS: [(&str, &str, &str, &str); 10] = [
+    ("account", "id", "CHATVAULT_ACCOUNT", ""),
+    ("account", "region", "CHATVAULT_REGION", "va"),
+    ("sync", "start", "CHATVAULT_START", "30d"),
+    ("sync", "seal_after", "CHATVAULT_SEAL_AFTER", "8h"),
+    ("sync", "relist", "CHATVAULT_RELIST", "48h"),
+    ("sync", "connections", "CHATVAULT_CONNECTIONS", "4"),
+    ("sync", "requests_per_second", "CHATVAULT_REQUESTS_PER_SECOND", "5"),
+    ("limits", "max_inflate_ratio", "CHATVAULT_MAX_INFLATE_RATIO", "1000"),
+    ("limits", "max_inflated_bytes", "CHATVAULT_MAX_INFLATED_BYTES", "256GiB"),
+    ("limits", "max_record_bytes", "CHATVAULT_MAX_RECORD_BYTES", "32MiB"),
+];
+
+/// Where each setting comes from: name, value, `vault.toml`, the variable, or `default`. Nothing secret is among them.
+pub(crate) fn origins(vault: &Path) -> Result<Vec<(String, String, String)>, Failure> {
+    let text = std::fs::read_to_string(vault.join(FILE))?;
+    let table: Table = text.parse().unwrap_or_default();
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let in_file = |section: &str, key: &str| Some(shown(table.get(section)?.as_table()?.get(key)?));
+    let mut origins = Vec::new();
+    for (section, key, variable, default) in ORIGINS {
+        let set = std::env::var(variable).ok().filter(|value| !value.is_empty());
+        let (value, origin) = match (set, in_file(section, key)) {
+            (Some(value), _) => (value, variable),
+            (None, Some(value)) => (value, FILE),
+            (None, None) => (default.to_owned(), "default"),
+        };
+        origins.push((format!("[{section}] {key}"), value, origin.to_owned()));
+    }
+    for section in ["streams", "endpoints"] {
+        for (key, value) in table.get(section).and_then(Value::as_table).into_iter().flatten() {
+            origins.push((format!("[{section}] {key}"), shown(value), FILE.to_owned()));
+        }
+    }
+    Ok(origins)
+}
 
 /// The vault to work on: `--vault` (or `CHATVAULT_VAULT`), else the nearest parent folder that holds a `vault.toml`.
 pub(crate) fn find_vault(named: Option<&Path>) -> Result<PathBuf, Failure> {
@@ -142,6 +183,7 @@ impl Settings {
             connections: connections as usize,
             requests_per_second,
             endpoints: endpoints(table)?,
+            limits: Limits::read(|key, variable| text("limits", key, variable))?,
         })
     }
 
@@ -210,7 +252,7 @@ impl Settings {
 }
 
 impl Failure {
-    fn within(self, name: &str) -> Failure {
+    pub(super) fn within(self, name: &str) -> Failure {
         Failure { message: format!("{name}: {}", self.message), ..self }
     }
 }
@@ -378,6 +420,11 @@ requests_per_second = 5.0         # evenly spaced
 seal_after = "8h"                 # an hour is final when a listing made this long after its end and one before agree
 relist = "48h"                    # the last hours are listed again in every run, so that late files are taken
 
+[limits]                          # against hostile files; what goes beyond is kept aside and reported
+max_inflate_ratio = 1000          # bytes unpacked per byte received, above 64 MiB
+max_inflated_bytes = "256GiB"     # bytes unpacked from one file
+max_record_bytes = "32MiB"        # one conversation; each decoding thread may hold one in memory
+
 # [endpoints]                     # full base URLs instead of LivePerson's own hosts
 # csds = "http://127.0.0.1:9090"
 # data_access = "http://127.0.0.1:9090"
@@ -404,6 +451,11 @@ mod tests {
             (Duration::from_secs(8 * 3600), Duration::from_secs(48 * 3600))
         );
         assert_eq!(settings.streams.iter().filter(|(_, mode)| mode == "on").count(), 1);
+        assert_eq!(
+            settings.limits,
+            read("[account]\nid=\"1\"").expect("valid settings").limits,
+            "it shows the defaults"
+        );
     }
 
     #[test]
@@ -412,6 +464,9 @@ mod tests {
         let environment = |name: &str| (name == "CHATVAULT_CONNECTIONS").then(|| "9".to_owned());
         let settings = Settings::of_table(&table, &environment).expect("valid settings");
         assert_eq!(settings.connections, 9);
+        let environment = |name: &str| (name == "CHATVAULT_MAX_RECORD_BYTES").then(|| "1MB".to_owned());
+        let settings = Settings::of_table(&table, &environment).expect("valid settings");
+        assert_eq!(settings.limits.max_record_bytes, 1_000_000);
     }
 
     #[test]
@@ -435,6 +490,9 @@ mod tests {
             "[account]\nid=\"1\"\n[streams]\n\"data-access/survey\"=true",
             "[account]\nid=\"1\"\n[endpoints]\ncsds=\"nonsense\"",
             "account=1",
+            "[account]\nid=\"1\"\n[limits]\nmax_inflated_bytes=\"much\"",
+            "[account]\nid=\"1\"\n[limits]\nmax_record_bytes=1",
+            "[account]\nid=\"1\"\n[limits]\nmax_inflate_ratio=true",
         ] {
             assert_eq!(read(text).expect_err(text).exit, Exit::Usage);
         }

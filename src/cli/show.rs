@@ -5,11 +5,12 @@ mod sources;
 
 use super::args::Show;
 use super::exit::{Exit, Failure};
+use super::limits::Limits;
 use super::output::{Output, Style, json_time, printable, readable_duration, readable_time, time_zone};
 use super::{hit, open, open_index};
 use chatvault::archive::{Archive, ArchivedFile};
 use chatvault::conversation::{Conversation, Record, Revision, Role, StoredConversation, plain_text};
-use chatvault::decode::raw_record;
+use chatvault::decode::{DecodeLimits, raw_record};
 use chatvault::index::Reader;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Fa
         return sources::run(&archive, &stored, &tz, output);
     }
     if args.raw {
-        return print_raw(&archive, &stored);
+        return print_raw(&archive, &stored, Limits::of_vault(vault)?.decode());
     }
     if args.revisions && output.json {
         let revisions = stored
@@ -89,13 +90,13 @@ pub(super) fn find(archive: &Archive, reader: &Reader, id: &str) -> Result<Store
 }
 
 /// Prints the record's bytes, one record a line; a terminal gets them with control characters escaped.
-fn print_raw(archive: &Archive, stored: &StoredConversation) -> Result<Exit, Failure> {
+fn print_raw(archive: &Archive, stored: &StoredConversation, limits: DecodeLimits) -> Result<Exit, Failure> {
     let mut out = std::io::stdout().lock();
     for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
         let file = archive.file_by_path(&record.file)?.ok_or_else(|| {
             Failure::new(Exit::Failed, format!("{} is not in the archive", record.file)).hint("run `chatvault verify`")
         })?;
-        let bytes = raw_record(archive.open_file(&file)?, record.record)?.ok_or_else(|| {
+        let bytes = raw_record(archive.open_file(&file)?, record.record, limits)?.ok_or_else(|| {
             let message = format!("{} no longer holds record {}", record.file, record.record);
             Failure::new(Exit::Failed, message).hint("run `chatvault verify`")
         })?;
@@ -166,7 +167,7 @@ pub(super) fn document(archive: &Archive, stored: &StoredConversation, c: &Conve
 /// Where a record lies and how its file came here; what only the ledger knows is null if it has lost the file's row.
 fn provenance_of(at: usize, revision: &Revision, record: &Record, file: Option<&ArchivedFile>) -> Value {
     let came = file.map(|file| &file.provenance);
-    json!({
+    let mut value = json!({
         "source": revision.source, "file": record.file, "sha256": record.sha256, "record": record.record, "revision": at,
         "revision_time": json_time(Some(revision.age_ms)), "masked": revision.content.is_masked,
         "size_bytes": file.map(|file| file.size_bytes),
@@ -178,7 +179,12 @@ fn provenance_of(at: usize, revision: &Revision, record: &Record, file: Option<&
         "clock_offset_ms": came.and_then(|came| came.clock_offset_ms),
         "program": came.map(|came| &came.program),
         "custody": came.map(|came| &came.custody),
-    })
+    });
+    // Only where there is some: these are then not the bytes that came.
+    if let Some(salvage) = came.and_then(|came| came.salvage.as_ref()) {
+        value["salvage"] = json!(salvage);
+    }
+    value
 }
 
 fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone, output: &Output) {

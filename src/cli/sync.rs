@@ -21,13 +21,13 @@ pub(crate) fn run(args: &Sync, vault: &Path, output: &Output) -> Result<Exit, Fa
     }
     settings.connections = args.connections.unwrap_or(settings.connections);
     settings.requests_per_second = args.requests_per_second.unwrap_or(settings.requests_per_second);
-    let archive = open_for_writing(vault)?;
+    let archive = settings.limits.on(open_for_writing(vault)?);
     check_same_account(&settings.account_id, &archive)?;
     let acquire = settings.acquire()?;
     let runtime = runtime()?;
     let started = Instant::now();
     let keys = Keys::of_environment();
-    let report = run_with(&runtime, &acquire, &archive, keys.options(), output)?;
+    let report = run_with(&runtime, &acquire, &archive, keys.options(settings.limits), output)?;
     print(&report, &keys, started.elapsed().as_secs_f64(), output)?;
     let waiting = report.indexed.encrypted.clone();
     Ok(keys.exit(&waiting, exit_of(report, output)))

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Watch, vault: &Path, output: &Output) -> Result<Exit, F
     if args.status {
         return status(&settings, &open(vault)?, output);
     }
-    let archive = open_for_writing(vault)?;
+    let archive = settings.limits.on(open_for_writing(vault)?);
     sync::check_same_account(&settings.account_id, &archive)?;
     let acquire = settings.acquire()?;
     let mut paces = Paces::default();
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Watch, vault: &Path, output: &Output) -> Result<Exit, F
             }
         }
     };
-    let options = super::keys::Keys::of_environment().options();
+    let options = super::keys::Keys::of_environment().options(settings.limits);
     let sink = progress.sink();
     let outcome = pipeline::watch(&runtime, &acquire, &archive, options, &paces, &sink, &watcher, &cancel, &mut each);
     progress.done();

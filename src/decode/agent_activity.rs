@@ -4,11 +4,11 @@
 //! (reference `data-access.md`, section 6). Spellings of its table and its sample are both read.
 
 use super::avro_json::{Broken, Pull};
-use super::container::{self, Container, container_of};
+use super::container::{self, Budget, Container, container_of};
 use super::fields::Fields;
 use super::text::{Fault, Text};
 use super::{DecodeLimits, ProblemKind, Problems, read_up_to};
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 
 /// A change of an agent's state, or of the number of chats in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,20 +53,26 @@ pub fn agent_events<R: Read + Seek>(
 ) -> io::Result<ActivityReport> {
     let mut magic = [0u8; 4];
     let length = read_up_to(&mut file, &mut magic)?;
+    let budget = Budget::new(&limits, file.seek(SeekFrom::End(0))?);
     file.rewind()?;
     let mut reader = Activity { limits, sink, stopped: false, report: ActivityReport::default() };
     if container_of(&magic[..length]) == Container::Zip {
-        let outcome = container::for_each_zip_entry(file, &mut |entry| match entry {
-            Ok(entry) => reader.stream(entry),
-            Err(error) => reader.note(ProblemKind::DamagedContainer, 0, error.to_string()),
+        let outcome = container::for_each_zip_entry(file, &budget, &mut |entry| match entry {
+            Ok(entry) => reader.stream(entry, &budget),
+            Err(error) => reader.note(kind_of(&error), 0, error.to_string()),
         });
         if let Err(error) = outcome {
-            reader.note(ProblemKind::DamagedContainer, 0, error.to_string());
+            reader.note(kind_of(&error), 0, error.to_string());
         }
     } else {
-        reader.stream(file);
+        reader.stream(file, &budget);
     }
     Ok(reader.report)
+}
+
+/// What a reader that gave up means.
+fn kind_of(error: &io::Error) -> ProblemKind {
+    if container::is_bomb(error) { ProblemKind::DecompressionBomb } else { ProblemKind::of_read(error) }
 }
 
 struct Activity<'s> {
@@ -81,10 +87,10 @@ impl Activity<'_> {
         self.report.problems.add(kind, self.report.records, byte, detail);
     }
 
-    fn stream(&mut self, reader: impl Read) {
-        let opened = match container::open(reader) {
+    fn stream(&mut self, reader: impl Read, budget: &Budget) {
+        let opened = match container::open(reader, budget) {
             Ok(opened) => opened,
-            Err(error) => return self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
+            Err(error) => return self.note(kind_of(&error), 0, error.to_string()),
         };
         if opened.container != Container::Plain {
             let detail = "agent activity is read from text only, not from Avro containers or OpenPGP messages";
@@ -121,7 +127,7 @@ impl Activity<'_> {
             }
         }
         if let Some(error) = text.damage.take() {
-            self.note(ProblemKind::DamagedContainer, text.offset(), error.to_string());
+            self.note(kind_of(&error), text.offset(), error.to_string());
         }
     }
 

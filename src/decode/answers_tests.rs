@@ -10,6 +10,7 @@ use std::io::Cursor;
 
 fn decode(text: impl AsRef<[u8]>) -> (Vec<Revision>, FileReport) {
     let context = FileContext {
+        salvaged: None,
         path: "files/messaging-interactions/2026/11/20/a.ndjson.gz".into(),
         sha256: "0".repeat(64),
         window_start_ms: Some(1),
@@ -239,7 +240,7 @@ fn each_conversation_is_a_record_with_its_place() {
     assert_eq!(report.problems.counts.get(&ProblemKind::OddValue), Some(&1), "an answer without records is told");
     for (at, revision) in found.iter().enumerate().step_by(25) {
         assert_eq!(revision.records[0].record, at as u64);
-        let raw = locate_record(Cursor::new(text.as_bytes()), at as u64).unwrap().unwrap();
+        let raw = locate_record(Cursor::new(text.as_bytes()), at as u64, DecodeLimits::default()).unwrap().unwrap();
         assert_eq!(raw.conversation_id, revision.content.conversation_id);
         let offset = raw.offset.unwrap() as usize;
         assert_eq!(&text.as_bytes()[offset..offset + raw.json.len()], raw.json);
@@ -269,7 +270,7 @@ fn a_body_in_base64_and_a_bare_body_are_read() {
     let (found, report) = decode(head.clone() + &messaging(10, &[sample()]));
     assert_eq!((found.len(), report.problems.total()), (2, 0));
     assert_eq!((&found[0].content, found[0].age_ms), (&found[1].content, 9));
-    assert_eq!(locate_record(Cursor::new(head.as_bytes()), 0).unwrap().unwrap().offset, None);
+    assert_eq!(locate_record(Cursor::new(head.as_bytes()), 0, DecodeLimits::default()).unwrap().unwrap().offset, None);
     for bare in [pretty, body.to_string()] {
         assert_eq!(decode(bare).0[0].content, found[1].content);
     }
@@ -388,7 +389,7 @@ fn surveys_join_and_web_sessions_stand_alone() {
         let key = StoredConversation::from_revisions(vec![found[2].clone()]).key();
         assert_eq!(key, "40112233:web-session:V.1");
         for (ordinal, needle) in [(0, "mostly yes"), (1, "1790000000001"), (2, "navigationData")] {
-            let raw = locate_record(Cursor::new(text.as_bytes()), ordinal).unwrap().unwrap();
+            let raw = locate_record(Cursor::new(text.as_bytes()), ordinal, DecodeLimits::default()).unwrap().unwrap();
             let offset = raw.offset.unwrap() as usize;
             assert_eq!(&text.as_bytes()[offset..offset + raw.json.len()], raw.json);
             assert!(String::from_utf8_lossy(&raw.json).contains(needle), "{ordinal}");

@@ -4,34 +4,60 @@
 //! means. Union branches come out bare, which the tolerant reader takes as well as wrapped.
 
 use super::avro_json::Pull;
+use super::container::Budget;
 use super::data_access;
 use super::problem::ProblemKind;
 use super::sealed::has_armor;
-use super::{Decoder, Raw};
+use super::{Decoder, Raw, avro_schema};
 use apache_avro::types::Value;
 use std::io::BufRead;
 
-pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, decoder: &mut Decoder<'_, '_>) {
-    let reader = match apache_avro::Reader::new(source) {
+/// The library holds a block in memory, and its values take more of it than their bytes do: a block, packed and unpacked, may
+/// have this part of `max_record_bytes`. Real ones have some ten kilobytes.
+const BLOCK_SHARE: usize = 8;
+
+pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, budget: &Budget, decoder: &mut Decoder<'_, '_>) {
+    // One bound for the whole process, by the library's design: the first word counts.
+    apache_avro::util::max_allocation_bytes(decoder.limits.max_record_bytes / BLOCK_SHARE);
+    // The library's messages may quote values, so only those about the header, which has none of a record, are passed on.
+    let mut reader = match apache_avro::Reader::new(source) {
         Ok(reader) => reader,
-        Err(error) => return decoder.note(ProblemKind::DamagedContainer, 0, error.to_string()),
+        Err(error) => return decoder.damaged(&error.to_string()),
     };
-    for object in reader {
-        if decoder.stopped {
-            return;
-        }
+    if let Some(objection) = avro_schema::objection(reader.writer_schema(), decoder.limits.max_record_bytes) {
+        return decoder.damaged(objection);
+    }
+    let mut objects: u64 = 0;
+    loop {
+        let object = reader.next();
+        objects += 1;
         match object {
-            Ok(value) => {
+            _ if decoder.stopped => return,
+            None => return,
+            Some(Ok(value)) => {
                 decoder.report.records += 1;
-                read_object(&value, decoder);
+                // The container has a compression of its own, which is a layer like any other.
+                let unpacked = read_object(&value, decoder);
+                if let Err(error) = budget.take(unpacked) {
+                    return decoder.unreadable(0, &error);
+                }
             }
             // The container's blocks are length-prefixed: behind a broken one nothing can be trusted.
-            Err(error) => return decoder.note(ProblemKind::DamagedContainer, 0, error.to_string()),
+            Some(Err(_)) => {
+                return decoder.damaged(&format!(
+                    "object {objects} of the Avro container cannot be decoded, or its block is too large"
+                ));
+            }
+        }
+        // A block says how many objects it holds, and at its end the library makes up empty ones: without a bound, for ever.
+        if objects > decoder.file_bytes.max(1 << 16) {
+            return decoder.damaged("the Avro container claims more objects than it has bytes");
         }
     }
 }
 
-fn read_object(value: &Value, decoder: &mut Decoder<'_, '_>) {
+/// Gives the bytes of JSON that the object came to.
+fn read_object(value: &Value, decoder: &mut Decoder<'_, '_>) -> u64 {
     let mut json = Vec::new();
     write_json(value, &mut json);
     decoder.report.json_bytes += json.len() as u64;
@@ -51,6 +77,7 @@ fn read_object(value: &Value, decoder: &mut Decoder<'_, '_>) {
         }
         Err(broken) => decoder.broken(ProblemKind::BrokenRecord, 0, broken.reason),
     }
+    json.len() as u64
 }
 
 fn write_json(value: &Value, out: &mut Vec<u8>) {
@@ -84,7 +111,12 @@ fn write_json(value: &Value, out: &mut Vec<u8>) {
             out.push(b']');
         }
         Value::Record(fields) => push_object(fields.iter().map(|(name, field)| (name, field)), out),
-        Value::Map(fields) => push_object(fields.iter(), out),
+        // In the order of their names: the library's map has another order each time, and the same file must read the same.
+        Value::Map(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(name, _)| *name);
+            push_object(fields.into_iter(), out);
+        }
         Value::Decimal(_) | Value::BigDecimal(_) | Value::Duration(_) => out.extend_from_slice(b"null"),
     }
 }

@@ -3,8 +3,11 @@
 //! Names lie (`.zip` in the documentation, `.gz` on the wire, neither in a listing), so only content decides: gzip with
 //! any number of members, zip, an Avro container, OpenPGP, or plain text.
 
+use super::DecodeLimits;
 use flate2::bufread::MultiGzDecoder;
+use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::rc::Rc;
 
 /// Bytes read from disk at a time.
 const READ_AHEAD: usize = 128 * 1024;
@@ -37,6 +40,54 @@ pub fn container_of(start: &[u8]) -> Container {
     }
 }
 
+/// How much the layers of one file may inflate to, all together; shared by its readers.
+#[derive(Clone)]
+pub(super) struct Budget {
+    left_bytes: Rc<Cell<u64>>,
+}
+
+/// The error of a reader that went beyond the budget.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its layers inflate to more than the limits allow; if it is no decompression bomb, raise max_inflate_ratio or \
+         max_inflated_bytes under [limits] and run `chatvault index --rebuild`"
+)]
+struct Bomb;
+
+impl Budget {
+    /// For a file of this size.
+    pub(super) fn new(limits: &DecodeLimits, file_bytes: u64) -> Budget {
+        let by_ratio = file_bytes.saturating_mul(limits.max_inflate_ratio).max(limits.ratio_from_bytes);
+        Budget { left_bytes: Rc::new(Cell::new(by_ratio.min(limits.max_inflated_bytes))) }
+    }
+
+    /// Counts bytes that came out of a layer; an error that [`is_bomb`] knows when they are too many.
+    pub(super) fn take(&self, bytes: u64) -> io::Result<()> {
+        let left = self.left_bytes.get();
+        self.left_bytes.set(left.saturating_sub(bytes));
+        if bytes > left { Err(io::Error::other(Bomb)) } else { Ok(()) }
+    }
+}
+
+/// Whether reading ended because of the budget.
+pub(super) fn is_bomb(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Bomb>())
+}
+
+/// Takes what it reads from the budget.
+struct Metered<R> {
+    inner: R,
+    budget: Budget,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.budget.take(count as u64)?;
+        Ok(count)
+    }
+}
+
 /// One text inside a file, opened.
 pub(super) struct Opened<'a> {
     /// What the text itself starts like once unpacked.
@@ -46,17 +97,25 @@ pub(super) struct Opened<'a> {
 }
 
 /// Unpacks gzip layers (a gzip inside a gzip too) until something else comes out.
-pub(super) fn open<'a>(reader: impl Read + 'a) -> io::Result<Opened<'a>> {
+pub(super) fn open<'a>(reader: impl Read + 'a, budget: &Budget) -> io::Result<Opened<'a>> {
     let mut bytes: Box<dyn BufRead + 'a> = Box::new(BufReader::with_capacity(READ_AHEAD, reader));
     for _ in 0..MAX_LAYERS {
-        let container = container_of(bytes.fill_buf()?);
+        // A first read may give a single byte, which tells nothing.
+        let mut start = Vec::with_capacity(START_BYTES);
+        (&mut bytes).take(START_BYTES as u64).read_to_end(&mut start)?;
+        let container = container_of(&start);
+        bytes = Box::new(io::Cursor::new(start).chain(bytes));
         if container != Container::Gzip {
             return Ok(Opened { container, bytes });
         }
-        bytes = Box::new(BufReader::with_capacity(2 * READ_AHEAD, MultiGzDecoder::new(bytes)));
+        let inflated = Metered { inner: MultiGzDecoder::new(bytes), budget: budget.clone() };
+        bytes = Box::new(BufReader::with_capacity(2 * READ_AHEAD, inflated));
     }
     Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {MAX_LAYERS} layers of gzip")))
 }
+
+/// Bytes that tell any container.
+const START_BYTES: usize = 15;
 
 /// Layers of compression followed before a file counts as damaged: an archive has one, a mistake two.
 const MAX_LAYERS: usize = 4;
@@ -65,12 +124,13 @@ const MAX_LAYERS: usize = 4;
 /// opened (an unknown method, a password) costs only itself: `each` is told why.
 pub(super) fn for_each_zip_entry<R: Read + Seek>(
     file: R,
+    budget: &Budget,
     each: &mut dyn FnMut(io::Result<&mut dyn Read>),
 ) -> io::Result<()> {
     let mut archive = zip::ZipArchive::new(file).map_err(zip_error)?;
     for index in 0..archive.len() {
         match archive.by_index(index) {
-            Ok(mut entry) if entry.is_file() => each(Ok(&mut entry)),
+            Ok(entry) if entry.is_file() => each(Ok(&mut Metered { inner: entry, budget: budget.clone() })),
             Ok(_) => {}
             Err(error) => each(Err(zip_error(error))),
         }

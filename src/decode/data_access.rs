@@ -87,18 +87,30 @@ pub(super) fn read_value<'j>(pull: &mut Pull<'j>) -> Result<Contents<'j>> {
     pull.record(&str::to_owned, &mut |pull, key: String| match key.as_str() {
         "dataType" => set(pull.text(), &mut contents.envelope.data_type),
         "metaData" => read_meta_data(pull, &mut contents.envelope),
-        "recordCollection" => match pull.sealed()? {
-            Some(place) => {
-                contents.found.push((place, Found::Sealed(Header::default())));
-                Ok(())
+        "recordCollection" => {
+            let first = contents.found.len();
+            match pull.sealed()? {
+                Some(place) => contents.found.push((place, Found::Sealed(Header::default()))),
+                None => pull.array(&mut |pull| read_element(pull, &mut contents))?,
             }
-            None => pull.array(&mut |pull| read_element(pull, &mut contents)),
-        },
+            // Of a field that is there twice the last one counts, but none behind the records: the careful way has handed
+            // them over by then.
+            if let Some(account_id) = &contents.envelope.account_id {
+                for (_, found) in &mut contents.found[first..] {
+                    if let Found::Conversation(conversation) = found {
+                        conversation.account_id.clone_from(account_id);
+                    }
+                }
+            }
+            Ok(())
+        }
         _ => pull.skip(),
     })?;
     super::supplements::add(&mut contents)?;
     for (_, found) in &mut contents.found {
-        if let Found::Conversation(conversation) = found {
+        if let Found::Conversation(conversation) = found
+            && conversation.account_id.is_empty()
+        {
             conversation.account_id = contents.envelope.account_id.clone().unwrap_or_default();
         }
     }
@@ -161,16 +173,22 @@ pub(super) fn read_body<'j>(pull: &mut Pull<'j>, contents: &mut Contents<'j>) ->
     };
     let first = contents.found.len();
     let start = pull.at();
-    let mut header = Header::default();
+    let mut header: Option<Header> = None;
     let mut has_engagements = false;
     let mut payloads = Vec::new();
+    // Each conversation takes the last header in front of it; one behind it speaks only if none did before.
     pull.record(&name, &mut |pull, key| match key {
         Key::Header => {
-            header = read_header(pull)?;
+            let read = read_header(pull)?;
+            if header.is_none() {
+                contents.found[first..].iter_mut().for_each(|(_, found)| read.put_into_found(found));
+            }
+            header = Some(read);
             Ok(())
         }
         Key::Engagements => {
             has_engagements = true;
+            let from = contents.found.len();
             pull.array(&mut |pull| {
                 if let Some(place) = pull.sealed()? {
                     contents.found.push((place, Found::Sealed(Header::default())));
@@ -181,7 +199,11 @@ pub(super) fn read_body<'j>(pull: &mut Pull<'j>, contents: &mut Contents<'j>) ->
                     contents.found.push((at..pull.at(), Found::Conversation(conversation)));
                 }
                 Ok(())
-            })
+            })?;
+            if let Some(header) = &header {
+                contents.found[from..].iter_mut().for_each(|(_, found)| header.put_into_found(found));
+            }
+            Ok(())
         }
         Key::Other(name) => {
             let json = pull.raw()?;
@@ -190,14 +212,8 @@ pub(super) fn read_body<'j>(pull: &mut Pull<'j>, contents: &mut Contents<'j>) ->
         }
     })?;
     if !has_engagements {
-        contents.others.push(OtherBody { header, payloads, place: start..pull.at() });
+        contents.others.push(OtherBody { header: header.unwrap_or_default(), payloads, place: start..pull.at() });
         return Ok(());
-    }
-    for (_, found) in &mut contents.found[first..] {
-        match found {
-            Found::Conversation(conversation) => header.put_into(conversation),
-            Found::Sealed(of_body) => of_body.clone_from(&header),
-        }
     }
     Ok(())
 }
@@ -214,6 +230,13 @@ pub(super) fn read_header(pull: &mut Pull<'_>) -> Result<Header> {
 }
 
 impl Header {
+    fn put_into_found(&self, found: &mut Found) {
+        match found {
+            Found::Conversation(conversation) => self.put_into(conversation),
+            Found::Sealed(of_body) => of_body.clone_from(self),
+        }
+    }
+
     pub(super) fn put_into(&self, conversation: &mut Conversation) {
         conversation.visit_id.clone_from(&self.visit_id);
         conversation.visitor_id.clone_from(&self.visitor_id);

@@ -21,6 +21,9 @@ const MAX_LINE: usize = 4 << 20;
 /// Longest line that is mended as a whole.
 const MAX_MENDED_LINE: usize = 256 << 10;
 
+/// What to do about a record above the limit.
+const RAISE: &str = "raise max_record_bytes under [limits] and run `chatvault index --rebuild` to read it";
+
 /// Deepest nesting of union wrappers around the lists of an envelope.
 const MAX_WRAPPERS: u8 = 8;
 
@@ -42,7 +45,7 @@ pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, decoder: &mut Decoder<'_, 
             answers::read(&mut text, decoder);
             continue;
         }
-        let whole_line = text.line_length(MAX_LINE);
+        let whole_line = text.line_length(MAX_LINE.min(decoder.limits.max_record_bytes));
         let finished = whole_line.is_some_and(|length| read_line(&mut text, length, decoder));
         if !finished && !supplements::read_whole(&mut text, decoder) {
             read_carefully(&mut text, decoder);
@@ -50,7 +53,7 @@ pub(super) fn read<'a>(source: Box<dyn BufRead + 'a>, decoder: &mut Decoder<'_, 
     }
     decoder.report.json_bytes += text.offset();
     if let Some(error) = text.damage.take() {
-        decoder.note(ProblemKind::of_read(&error), text.offset(), error.to_string());
+        decoder.unreadable(text.offset(), &error);
     }
 }
 
@@ -80,7 +83,7 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
             if !pull.odd.is_empty() && !has_armor(value) {
                 data_access::note_odd(&pull, decoder.ordinal, base, &mut decoder.report.problems);
             }
-            emit_all(contents, base, value, true, decoder);
+            emit_all(contents, base, value, None, decoder);
             text.advance(consumed);
             true
         }
@@ -98,23 +101,24 @@ fn read_line(text: &mut Text<'_>, length: usize, decoder: &mut Decoder<'_, '_>) 
                 return false;
             }
             decoder.note(ProblemKind::Repaired, base, "invalid text was replaced for reading");
-            emit_all(contents, base, &mended, false, decoder);
+            emit_all(contents, base, &mended, Some(line.trim_ascii_end()), decoder);
             text.advance(length);
             true
         }
     }
 }
 
+/// `value` is what was parsed; `original` what the file holds, where that was mended first.
 pub(super) fn emit_all(
     contents: Contents<'_>,
     base: u64,
     value: &[u8],
-    as_it_stands: bool,
+    original: Option<&[u8]>,
     decoder: &mut Decoder<'_, '_>,
 ) {
     decoder.report.records += 1;
     note_other_bodies(contents.other_bodies, contents.found.is_empty(), &contents.envelope, base, decoder);
-    decoder.emit_all(contents, base, value, as_it_stands);
+    decoder.emit_all(contents, base, value, original);
 }
 
 fn note_other_bodies(bodies: u64, nothing_else: bool, envelope: &Envelope, at: u64, decoder: &mut Decoder<'_, '_>) {
@@ -161,7 +165,7 @@ pub(super) fn after_fault(outcome: Walk, start: u64, text: &mut Text<'_>, decode
             text.resynchronise();
         }
         Err(Fault::TooLarge(bytes)) => {
-            decoder.broken(ProblemKind::TooLarge, start, format!("{bytes} bytes"));
+            decoder.broken(ProblemKind::TooLarge, start, format!("{bytes} bytes; {RAISE}"));
             text.resynchronise();
         }
     }
@@ -258,7 +262,7 @@ impl Document<'_, '_, '_> {
             Ok(framed) => framed,
             Err(Fault::TooLarge(bytes)) => {
                 let at = text.offset().saturating_sub(bytes);
-                self.decoder.broken(ProblemKind::TooLarge, at, format!("a conversation of {bytes} bytes"));
+                self.decoder.broken(ProblemKind::TooLarge, at, format!("a conversation of {bytes} bytes; {RAISE}"));
                 return Ok(());
             }
             Err(fault) => return Err(fault),
@@ -429,8 +433,13 @@ mod tests {
 
     /// Ids read from a text, and the report.
     fn read(text: &str) -> (Vec<String>, FileReport) {
-        let context =
-            FileContext { path: "f".into(), sha256: "0".into(), window_start_ms: None, account_id: "1".into() };
+        let context = FileContext {
+            path: "f".into(),
+            sha256: "0".into(),
+            window_start_ms: None,
+            account_id: "1".into(),
+            salvaged: None,
+        };
         let mut ids = Vec::new();
         let report = decode_file(Cursor::new(text.as_bytes()), &context, DecodeLimits::default(), &mut |revision| {
             ids.extend(revision.content.conversation_id);

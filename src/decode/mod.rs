@@ -12,6 +12,7 @@ mod answers;
 mod armor;
 mod avro_json;
 mod avro_ocf;
+mod avro_schema;
 mod container;
 mod data_access;
 mod engagement_history;
@@ -38,10 +39,11 @@ pub use openpgp::{ANONYMOUS, Keyring, KeyringError};
 pub use problem::{Problem, ProblemKind, Problems};
 
 use crate::conversation::{Conversation, Encryption, MASK, Record, Revision};
+use container::Budget;
 use data_access::{Contents, Envelope, Found};
 use parts::Form;
 use std::collections::BTreeSet;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, SeekFrom};
 
 /// What decode must know of a file besides its bytes.
 #[derive(Clone, Debug)]
@@ -54,6 +56,18 @@ pub struct FileContext {
     pub window_start_ms: Option<i64>,
     /// Account of the vault; used where a record does not name its own.
     pub account_id: String,
+    /// For a salvage file: where the known damage is.
+    pub salvaged: Option<Salvaged>,
+}
+
+/// What is known of the text of a salvage file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Salvaged {
+    /// Bytes of the text that a check sum speaks for.
+    pub proven_bytes: u64,
+    /// Behind them bytes may be wrong, not only missing: the first thing that is not as it should be ends the reading, and what is
+    /// read gives way to another record of the same window that says otherwise.
+    pub is_corrupt: bool,
 }
 
 /// Bounds that keep memory independent of the input.
@@ -61,12 +75,23 @@ pub struct FileContext {
 pub struct DecodeLimits {
     /// Largest single record, bytes of JSON. Larger ones are passed over and reported.
     pub max_record_bytes: usize,
+    /// Bytes that all layers of a file may inflate to, per byte of the file.
+    pub max_inflate_ratio: u64,
+    /// The ratio is looked at only above this many bytes.
+    pub ratio_from_bytes: u64,
+    /// Bytes that all layers of a file may inflate to, whatever its size.
+    pub max_inflated_bytes: u64,
 }
 
 impl Default for DecodeLimits {
     fn default() -> Self {
         // A transcript of this size has a quarter of a million lines; real ones stay below one megabyte.
-        DecodeLimits { max_record_bytes: 32 << 20 }
+        DecodeLimits {
+            max_record_bytes: 32 << 20,
+            max_inflate_ratio: 1000,
+            ratio_from_bytes: 64 << 20,
+            max_inflated_bytes: 256 << 30,
+        }
     }
 }
 
@@ -130,12 +155,11 @@ pub fn decode_with_keys<R: Read + Seek>(
     keys: &Keyring,
     sink: &mut Sink<'_>,
 ) -> io::Result<FileReport> {
-    let mut magic = [0u8; MAGIC_BYTES];
-    let length = read_up_to(&mut file, &mut magic)?;
+    let file_bytes = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
-    let mut decoder = Decoder::new(context, limits, sink);
+    let mut decoder = Decoder::new(context, limits, file_bytes, sink);
     decoder.keys = Some(keys);
-    decoder.file(file, &magic[..length]);
+    decoder.file(file)?;
     Ok(decoder.report)
 }
 
@@ -155,24 +179,28 @@ pub struct RawRecord {
 ///
 /// # Errors
 /// Only when the file cannot be read from disk at all. `None`: the file has no such record.
-pub fn raw_record<R: Read + Seek>(file: R, record: u64) -> io::Result<Option<Vec<u8>>> {
-    Ok(locate_record(file, record)?.map(|raw| raw.json))
+pub fn raw_record<R: Read + Seek>(file: R, record: u64, limits: DecodeLimits) -> io::Result<Option<Vec<u8>>> {
+    Ok(locate_record(file, record, limits)?.map(|raw| raw.json))
 }
 
 /// As [`raw_record`], with its place in the file and the conversation it names.
 ///
 /// # Errors
 /// As [`raw_record`].
-pub fn locate_record<R: Read + Seek>(mut file: R, record: u64) -> io::Result<Option<RawRecord>> {
-    let mut magic = [0u8; MAGIC_BYTES];
-    let length = read_up_to(&mut file, &mut magic)?;
+pub fn locate_record<R: Read + Seek>(mut file: R, record: u64, limits: DecodeLimits) -> io::Result<Option<RawRecord>> {
+    let context = FileContext {
+        path: String::new(),
+        sha256: String::new(),
+        window_start_ms: None,
+        account_id: String::new(),
+        salvaged: None,
+    };
+    let file_bytes = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
-    let context =
-        FileContext { path: String::new(), sha256: String::new(), window_start_ms: None, account_id: String::new() };
     let mut sink = |revision: Revision| revision.records[0].record < record;
-    let mut decoder = Decoder::new(&context, DecodeLimits::default(), &mut sink);
+    let mut decoder = Decoder::new(&context, limits, file_bytes, &mut sink);
     decoder.wanted = Some(record);
-    decoder.file(file, &magic[..length]);
+    decoder.file(file)?;
     Ok(decoder.raw)
 }
 
@@ -196,6 +224,8 @@ fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 struct Decoder<'d, 's> {
     context: &'d FileContext,
     limits: DecodeLimits,
+    /// Size of the file on disk.
+    file_bytes: u64,
     report: FileReport,
     /// Ordinal of the next conversation record; broken ones count too, so that ordinals stay put.
     ordinal: u64,
@@ -218,52 +248,74 @@ struct Raw<'r> {
 }
 
 impl<'d, 's> Decoder<'d, 's> {
-    fn new(context: &'d FileContext, limits: DecodeLimits, sink: &'d mut Sink<'s>) -> Self {
+    fn new(context: &'d FileContext, limits: DecodeLimits, file_bytes: u64, sink: &'d mut Sink<'s>) -> Self {
         let report = FileReport::default();
         let (keys, part, wanted, raw) = (None, None, None, None);
-        Decoder { context, limits, report, ordinal: 0, sink, stopped: false, keys, part, wanted, raw }
+        Decoder { context, limits, file_bytes, report, ordinal: 0, sink, stopped: false, keys, part, wanted, raw }
     }
 
-    fn file(&mut self, file: impl Read + Seek, magic: &[u8]) {
-        if container_of(magic) != Container::Zip {
-            return self.stream(file);
+    fn file(&mut self, mut file: impl Read + Seek) -> io::Result<()> {
+        let mut magic = [0u8; MAGIC_BYTES];
+        let length = read_up_to(&mut file, &mut magic)?;
+        file.rewind()?;
+        let budget = Budget::new(&self.limits, self.file_bytes);
+        if container_of(&magic[..length]) != Container::Zip {
+            self.stream(file, &budget);
+            return Ok(());
         }
-        let outcome = container::for_each_zip_entry(file, &mut |entry| match entry {
-            Ok(entry) => self.stream(entry),
-            Err(error) => self.note(ProblemKind::of_read(&error), 0, error.to_string()),
+        let outcome = container::for_each_zip_entry(file, &budget, &mut |entry| match entry {
+            Ok(entry) => self.stream(entry, &budget),
+            Err(error) => self.unreadable(0, &error),
         });
         if let Err(error) = outcome {
-            self.note(ProblemKind::of_read(&error), 0, error.to_string());
+            self.unreadable(0, &error);
         }
+        Ok(())
     }
 
-    fn stream(&mut self, reader: impl Read) {
-        match container::open(reader) {
+    fn stream(&mut self, reader: impl Read, budget: &Budget) {
+        match container::open(reader, budget) {
             Ok(opened) => match opened.container {
-                Container::AvroContainer => avro_ocf::read(opened.bytes, self),
+                Container::AvroContainer => avro_ocf::read(opened.bytes, budget, self),
                 Container::OpenPgp => self.openpgp(opened.bytes),
                 Container::Zip => {
                     self.note(ProblemKind::DamagedContainer, 0, "a zip file inside gzip is not read");
                 }
                 Container::Gzip | Container::Plain => envelope::read(opened.bytes, self),
             },
-            Err(error) => self.note(ProblemKind::of_read(&error), 0, error.to_string()),
+            Err(error) => self.unreadable(0, &error),
         }
     }
 
     fn note(&mut self, kind: ProblemKind, byte: u64, detail: impl Into<String>) {
+        use ProblemKind::{BrokenRecord, CutShort, EndsInDamage, Repaired, TooLarge};
+        let unproven = self.context.salvaged.filter(|salvaged| byte >= salvaged.proven_bytes);
+        let kind = match (unproven, kind) {
+            (Some(_), CutShort) => EndsInDamage,
+            (Some(Salvaged { is_corrupt: true, .. }), BrokenRecord | TooLarge | Repaired) => {
+                self.stopped = true;
+                EndsInDamage
+            }
+            _ => kind,
+        };
         self.report.problems.add(kind, self.ordinal, byte, detail);
     }
 
-    /// Hands over what a value held. `base`: where it begins in the file; `as_it_stands`: whether the file holds it so.
-    fn emit_all(&mut self, contents: Contents<'_>, base: u64, value: &[u8], as_it_stands: bool) {
+    /// Hands over what a value held. `base`: where it begins in the file; `original`: what the file holds, where that was
+    /// mended before it was parsed.
+    fn emit_all(&mut self, contents: Contents<'_>, base: u64, value: &[u8], original: Option<&[u8]>) {
         let is_armored = sealed::has_armor(value);
         let is_alone = contents.found.len() == 1;
         for (place, found) in contents.found {
             let byte = base + place.start as u64;
             // A value with one conversation is the record; of one with several, the conversation is.
-            let (json, offset) = if is_alone { (value, base) } else { (&value[place.clone()], byte) };
-            let raw = Raw { json, offset: as_it_stands.then_some(offset) };
+            let (json, offset) = match (is_alone, original) {
+                (true, _) => (original.unwrap_or(value), Some(base)),
+                (false, None) => (&value[place.clone()], Some(byte)),
+                // Mending moves bytes, so where a part of it lies in the file is not known.
+                (false, Some(_)) => (&value[place.clone()], None),
+            };
+            let raw = Raw { json, offset };
             let part = found.text_in(place, value);
             self.emit_found(found, part, &contents.envelope, byte, &raw, is_armored);
         }
@@ -290,6 +342,19 @@ impl<'d, 's> Decoder<'d, 's> {
         }
     }
 
+    /// The reader of a container gave up.
+    fn unreadable(&mut self, byte: u64, error: &io::Error) {
+        let is_bomb = container::is_bomb(error);
+        let kind = if is_bomb { ProblemKind::DecompressionBomb } else { ProblemKind::of_read(error) };
+        let detail = error.to_string();
+        self.note(kind, byte, if is_bomb { detail } else { printable(&detail) });
+    }
+
+    /// A container that does not hold what it says.
+    fn damaged(&mut self, detail: &str) {
+        self.note(ProblemKind::DamagedContainer, 0, printable(detail));
+    }
+
     /// Hands a conversation over, with its place in the archive.
     fn emit(&mut self, mut content: Conversation, envelope: &Envelope, byte: u64, raw: &Raw<'_>) {
         if self.stopped {
@@ -312,8 +377,11 @@ impl<'d, 's> Decoder<'d, 's> {
             self.note(ProblemKind::NoConversationId, byte, "the record has no conversationId");
         }
         content.is_masked = memchr::memmem::find(raw.json, MASK.as_bytes()).is_some();
-        let age_ms =
+        let mut age_ms =
             envelope.age_ms.or(self.context.window_start_ms).or(envelope.end_ms).or(content.end_ms).unwrap_or(0);
+        if self.context.salvaged.is_some_and(|salvaged| salvaged.is_corrupt && byte >= salvaged.proven_bytes) {
+            age_ms = age_ms.saturating_sub(1);
+        }
         let record =
             Record { file: self.context.path.clone(), sha256: self.context.sha256.clone(), record: self.ordinal };
         match &self.part {
@@ -339,4 +407,9 @@ impl<'d, 's> Decoder<'d, 's> {
 /// A hostile value, short enough for a message and without control characters.
 fn short(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_default).collect()
+}
+
+/// A library's message: it may quote what it read.
+fn printable(message: &str) -> String {
+    message.chars().take(160).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

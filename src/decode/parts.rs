@@ -7,6 +7,7 @@
 use super::answers::{self, Reader};
 use super::armor::{self, BEGIN_MESSAGE};
 use super::avro_json::{Broken, Pull, is_list};
+use super::container::Budget;
 use super::data_access::{self, Contents, Envelope, Found, Header};
 use super::openpgp::{Clear, Keyring, OpenedStream, Sealed};
 use super::problem::ProblemKind;
@@ -294,7 +295,8 @@ impl Decoder<'_, '_> {
             Err(error) => return self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
         };
         if container != Container::Zip {
-            return self.stream(clear);
+            let budget = Budget::new(&self.limits, self.file_bytes);
+            return self.stream(clear, &budget);
         }
         let mut zip = Vec::new();
         match clear.take(MAX_ZIP + 1).read_to_end(&mut zip) {
@@ -305,7 +307,11 @@ impl Decoder<'_, '_> {
                     format!("a zip file of over {MAX_ZIP} bytes inside an OpenPGP message"),
                 );
             }
-            Ok(_) => self.file(Cursor::new(zip), b"PK\x03\x04"),
+            Ok(_) => {
+                if let Err(error) = self.file(Cursor::new(zip)) {
+                    self.unreadable(0, &error);
+                }
+            }
             Err(error) => self.note(ProblemKind::DamagedContainer, 0, error.to_string()),
         }
     }

@@ -12,6 +12,8 @@ use std::fmt;
 pub enum ProblemKind {
     /// The compressed file is cut or corrupt; everything before the damage was read.
     DamagedContainer,
+    /// A file whose layers inflate beyond the limits; what came before was read.
+    DecompressionBomb,
     /// A file of the archive that is gone or cannot be read from disk; `chatvault verify` tells more.
     Unreadable,
     /// A record that is not valid JSON; the records around it were read.
@@ -28,6 +30,8 @@ pub enum ProblemKind {
     OtherAccount,
     /// A conversation without an id (a LivePerson defect before June 2017). It is indexed under its place in the archive.
     NoConversationId,
+    /// Where a salvage file ends or reads badly because the damage begins; the name that it was salvaged of counts as damaged.
+    EndsInDamage,
     /// A field whose value has the wrong type or does not fit; the record was read without it.
     OddValue,
     /// Invalid UTF-8, an unpaired surrogate or a raw control character; replaced for reading, kept in the archive.
@@ -38,7 +42,7 @@ impl ProblemKind {
     /// Whether something could not be read, so that a run ends with exit code 3.
     pub fn is_failure(self) -> bool {
         use ProblemKind::*;
-        matches!(self, Unreadable | DamagedContainer | BrokenRecord | CutShort | TooLarge)
+        matches!(self, Unreadable | DamagedContainer | DecompressionBomb | BrokenRecord | CutShort | TooLarge)
     }
 
     /// Whether a key would help, so that a run ends with exit code 12 where nothing failed.
@@ -56,6 +60,7 @@ impl ProblemKind {
         use ProblemKind::*;
         match self {
             DamagedContainer => "damaged-container",
+            DecompressionBomb => "decompression-bomb",
             Unreadable => "unreadable",
             BrokenRecord => "broken-record",
             CutShort => "cut-short",
@@ -64,6 +69,7 @@ impl ProblemKind {
             NotIndexed => "not-indexed",
             OtherAccount => "other-account",
             NoConversationId => "no-conversation-id",
+            EndsInDamage => "ends-in-damage",
             OddValue => "odd-value",
             Repaired => "repaired",
         }

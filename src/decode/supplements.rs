@@ -156,14 +156,14 @@ pub(super) fn read_whole(text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) -> 
         if !has_armor(json) {
             data_access::note_odd(&pull, decoder.ordinal, at, &mut decoder.report.problems);
         }
-        emit_all(contents, at, json, true, decoder);
+        emit_all(contents, at, json, None, decoder);
         return true;
     }
     if let Some(mended) = repaired(json)
         && let Ok(contents) = data_access::read_value(&mut Pull::new(&mended))
     {
         decoder.note(ProblemKind::Repaired, at, "invalid text was replaced for reading");
-        emit_all(contents, at, &mended, false, decoder);
+        emit_all(contents, at, &mended, Some(json), decoder);
         return true;
     }
     text.go_back(start);

@@ -125,6 +125,7 @@ fn is_data(archive: &Archive, path: &str, identity: &PathIdentity) -> std::io::R
         Some(_) => {}
     }
     let context = FileContext {
+        salvaged: None,
         path: path.to_owned(),
         sha256: String::new(),
         window_start_ms: identity.window.map(|window| window.start_ms),
@@ -146,6 +147,7 @@ pub(super) fn has_stale_files(archive: &Archive, report: &VerifyReport) -> Resul
             continue;
         }
         let context = FileContext {
+            salvaged: None,
             path: file.path.clone(),
             sha256: file.sha256.to_string(),
             window_start_ms: file.window.map(|window| window.start_ms),

@@ -30,6 +30,8 @@ pub struct ImportReport {
     pub restored: u64,
     /// Files kept beside an earlier version of the same name.
     pub new_versions: u64,
+    /// Damaged files of which a part could be read, newly in this run; they stand under `failed` too.
+    pub salvaged: u64,
     /// Files that are no LivePerson data; they were left alone.
     pub skipped: Vec<ImportProblem>,
     /// Files that should have been taken and could not be.
@@ -129,6 +131,8 @@ enum Outcome {
     Taken(Published),
     Skipped(ImportProblem),
     Failed(ImportProblem),
+    /// Damaged; what could be read of it was published as a file of its own.
+    Salvaged(ImportProblem, Published),
 }
 
 /// Takes the files in and indexes each as soon as it is published, on all cores, in rounds.
@@ -164,7 +168,8 @@ pub(super) fn import_files(
                 let outcome = import_file(archive, path, bag)?;
                 watcher(Step::Archived { bytes: *bytes });
                 let indexed = match &outcome {
-                    Outcome::Taken(Published::New(file) | Published::NewVersion(file)) => {
+                    Outcome::Taken(Published::New(file) | Published::NewVersion(file))
+                    | Outcome::Salvaged(_, Published::New(file) | Published::NewVersion(file)) => {
                         Some(run.index_one(file.clone())?)
                     }
                     _ => None,
@@ -179,6 +184,10 @@ pub(super) fn import_files(
                 Outcome::Taken(published) => report.count(&published),
                 Outcome::Skipped(problem) => report.skipped.push(problem),
                 Outcome::Failed(problem) => report.failed.push(problem),
+                Outcome::Salvaged(problem, published) => {
+                    report.salvaged += u64::from(!matches!(published, Published::Already(_)));
+                    report.failed.push(problem);
+                }
             }
         }
         run.absorb(indexed)?;
@@ -232,6 +241,11 @@ fn import_file(archive: &Archive, path: &Path, bag: Option<&BagOrigin<'_>>) -> R
         Err(error @ ArchiveError::UnsafeName { .. }) => {
             Ok(Outcome::Failed(problem(path, format!("{error}; rename the file to import it"))))
         }
+        Err(ref error @ ArchiveError::Damaged { salvageable: Some(ref salvageable), .. }) => {
+            let salvaged = archive.salvage(salvageable)?;
+            let reason = format!("{error}; what could be read of it is kept as {}", salvaged.file().path);
+            Ok(Outcome::Salvaged(problem(path, reason), salvaged))
+        }
         Err(error) => Ok(Outcome::Failed(of_one_file(path, error)?)),
     }
 }
@@ -274,15 +288,27 @@ pub(super) fn recognise(file: File, name: &str) -> std::io::Result<Option<Import
     }
 }
 
-/// The first unpacked bytes; `None` where nothing can be unpacked.
-fn look_ahead(mut reader: impl BufRead) -> Option<Vec<u8>> {
+/// The first unpacked bytes, through gzip in gzip too; `None` where nothing can be unpacked.
+fn look_ahead(reader: impl BufRead) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    let read = match container_of(reader.fill_buf().ok()?) {
-        Container::Gzip => MultiGzDecoder::new(reader).take(LOOK_AHEAD).read_to_end(&mut text),
-        _ => reader.take(LOOK_AHEAD).read_to_end(&mut text),
-    };
+    let read = reader.take(LOOK_AHEAD).read_to_end(&mut text);
+    for _ in 0..MAX_LAYERS {
+        if container_of(&text) != Container::Gzip {
+            break;
+        }
+        let mut inner = Vec::new();
+        // The packed bytes end with the look-ahead, so an error behind the first bytes says nothing.
+        let read = MultiGzDecoder::new(text.as_slice()).take(LOOK_AHEAD).read_to_end(&mut inner);
+        if read.is_err() && inner.is_empty() {
+            return None;
+        }
+        text = inner;
+    }
     (read.is_ok() || !text.is_empty()).then_some(text)
 }
+
+/// Layers of gzip that are looked through; decoding follows as many.
+const MAX_LAYERS: usize = 4;
 
 /// Entries of a zip file that are looked into.
 const LOOK_INTO: usize = 8;
@@ -314,7 +340,7 @@ fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
         return Some(ImportedKind::Unknown);
     }
     let start = text.trim_ascii_start();
-    if start.is_empty() && stream_and_window(name).0.is_some() {
+    if start.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) && stream_and_window(name).0.is_some() {
         return Some(ImportedKind::Unknown);
     }
     // A first record that is cut at its head must not hide those behind it; a page about the format is still no data.

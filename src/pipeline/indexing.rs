@@ -4,9 +4,9 @@
 //! checkpoint only ever moves over files that are in, and what is missing behind it is caught up from the ledger.
 
 use super::{RunError, Step, Watcher, index_home};
-use crate::archive::{Archive, ArchivedFile, Contents, EncryptedFile};
+use crate::archive::{Archive, ArchivedFile, Contents, Damage, EncryptedFile};
 use crate::decode::{
-    ANONYMOUS, DecodeLimits, FileContext, FileReport, Keyring, ProblemKind, Problems, decode_with_keys,
+    ANONYMOUS, DecodeLimits, FileContext, FileReport, Keyring, ProblemKind, Problems, Salvaged, decode_with_keys,
 };
 use crate::index::{IndexError, Writer, WriterOptions};
 use serde::Serialize;
@@ -61,6 +61,15 @@ pub struct StreamCounts {
     pub conversations: u64,
 }
 
+/// What salvage files held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SalvageCounts {
+    /// Salvage files, one for each damaged file.
+    pub files: u64,
+    /// Conversation records in them.
+    pub records: u64,
+}
+
 /// What went into the index.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct IndexReport {
@@ -72,6 +81,8 @@ pub struct IndexReport {
     pub conversations: u64,
     /// Bytes of JSON after unpacking.
     pub json_bytes: u64,
+    /// Of those, what salvage files held: `records` counts conversations, `files` damaged files.
+    pub salvaged: SalvageCounts,
     /// The same, by stream.
     pub streams: BTreeMap<String, StreamCounts>,
     /// Problems of all files, counted.
@@ -316,6 +327,10 @@ impl<'r> IndexRun<'r> {
         self.report.records += report.records;
         self.report.conversations += report.conversations;
         self.report.json_bytes += report.json_bytes;
+        if file.provenance.salvage.is_some() {
+            self.report.salvaged.files += 1;
+            self.report.salvaged.records += report.conversations;
+        }
         let stream = self.report.streams.entry(file.stream).or_default();
         stream.records += report.records;
         stream.conversations += report.conversations;
@@ -428,6 +443,10 @@ fn index_file(
         sha256: file.sha256.to_string(),
         window_start_ms: file.window.map(|window| window.start_ms),
         account_id: archive.account_id().to_owned(),
+        salvaged: file.provenance.salvage.as_ref().map(|salvage| Salvaged {
+            proven_bytes: salvage.proven_bytes,
+            is_corrupt: salvage.damage == Damage::Corrupt,
+        }),
     };
     let mut failed = None;
     let mut sink = |revision| match writer.add(revision) {

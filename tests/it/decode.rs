@@ -22,6 +22,7 @@ fn decode_with(bytes: &[u8], limits: DecodeLimits) -> (Vec<Revision>, FileReport
         sha256: "0".repeat(64),
         window_start_ms: None,
         account_id: "75555851".into(),
+        salvaged: None,
     };
     let mut found = Vec::new();
     let report = decode_file(Cursor::new(bytes), &context, limits, &mut |revision| {
@@ -138,13 +139,13 @@ fn samples_are_read_as_a_person_would() {
 fn every_record_can_be_fetched_by_its_ordinal() {
     for (name, bytes) in samples() {
         for revision in decode(&bytes).0 {
-            let raw = raw_record(Cursor::new(&bytes), revision.records[0].record).unwrap();
+            let raw = raw_record(Cursor::new(&bytes), revision.records[0].record, DecodeLimits::default()).unwrap();
             let raw = raw.unwrap_or_else(|| panic!("{name}: record {} is gone", revision.records[0].record));
             if let Some(id) = &revision.content.conversation_id {
                 assert!(String::from_utf8_lossy(&raw).contains(id.as_str()), "{name}: {id}");
             }
         }
-        assert_eq!(raw_record(Cursor::new(&bytes), 1_000_000).unwrap(), None, "{name}");
+        assert_eq!(raw_record(Cursor::new(&bytes), 1_000_000, DecodeLimits::default()).unwrap(), None, "{name}");
     }
 }
 
@@ -159,7 +160,7 @@ fn a_record_of_any_size_passes_or_is_passed_over() {
     assert_eq!(found[1].content.messages[0].text, long);
     assert_eq!(report.problems.total(), 0);
 
-    let (found, report) = decode_with(&bytes, DecodeLimits { max_record_bytes: 1 << 20 });
+    let (found, report) = decode_with(&bytes, DecodeLimits { max_record_bytes: 1 << 20, ..DecodeLimits::default() });
     let ids: Vec<_> = found.iter().map(|revision| revision.content.conversation_id.as_deref().unwrap()).collect();
     assert_eq!(ids, ["1", "3"]);
     assert_eq!(report.problems.counts[&ProblemKind::TooLarge], 1);
@@ -194,7 +195,7 @@ fn runner(cases: u32) -> TestRunner {
 
 /// Small limits, so that a lie about a length costs nothing.
 fn survive(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let (found, report) = decode_with(bytes, DecodeLimits { max_record_bytes: 1 << 20 });
+    let (found, report) = decode_with(bytes, DecodeLimits { max_record_bytes: 1 << 20, ..DecodeLimits::default() });
     prop_assert_eq!(found.len() as u64, report.conversations);
     let examples = &report.problems.examples;
     prop_assert!(examples.iter().all(|problem| !problem.detail.contains(char::is_control)), "{examples:?}");
@@ -216,27 +217,61 @@ fn no_bytes_panic() {
     runner(600).run(&bytes, |bytes| survive(&bytes)).unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// How the bytes of a valid file are changed.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Flip,
+    Cut,
+    Insert,
+    Remove,
+    /// A part of it stands there twice.
+    Repeat,
+    /// A part of another file stands in it.
+    Splice,
+    /// A part of it is lost, as when a block of a disk is.
+    Zero,
+}
+
 #[test]
 fn no_change_to_a_valid_file_panics() {
+    use Change::*;
     let samples: Vec<Vec<u8>> =
         samples().into_iter().filter(|(name, _)| name != "deep.json").map(|(_, bytes)| bytes).collect();
-    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 1..6);
-    let cases = (prop::sample::select(samples), changes, any::<bool>());
+    let how = prop::sample::select(vec![Flip, Cut, Insert, Remove, Repeat, Splice, Zero]);
+    let places = (any::<prop::sample::Index>(), any::<prop::sample::Index>());
+    let changes = prop::collection::vec((how, places, any::<u8>()), 1..6);
+    let sample = || prop::sample::select(samples.clone());
     runner(500)
-        .run(&cases, |(mut bytes, changes, packed)| {
-            for (place, value, how) in changes {
+        .run(&(sample(), sample(), changes, 0..4_u8), |(mut bytes, other, changes, packed)| {
+            for (how, (from, to), value) in changes {
                 if bytes.is_empty() {
                     break;
                 }
-                let at = place.index(bytes.len());
+                let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+                let part = from.min(to)..from.max(to);
                 match how {
-                    0 => bytes[at] = value,
-                    1 => bytes.truncate(at),
-                    2 => bytes.insert(at, value),
-                    _ => drop(bytes.remove(at)),
+                    Flip => bytes[from] = value,
+                    Cut => bytes.truncate(from),
+                    Insert => bytes.insert(from, value),
+                    Remove => drop(bytes.remove(from)),
+                    Repeat => {
+                        let again = bytes[part].to_vec();
+                        bytes.splice(to..to, again);
+                    }
+                    Splice => drop(bytes.splice(part, other[from.min(other.len())..].iter().copied())),
+                    Zero => bytes[part].fill(0),
                 }
             }
-            survive(&if packed { gzip(&bytes) } else { bytes })
+            survive(&match packed {
+                0 => gzip(&bytes),
+                1 => gzip(&gzip(&bytes)),
+                // A packed file that is cut.
+                2 => {
+                    let whole = gzip(&bytes);
+                    whole[..whole.len() * 2 / 3].to_vec()
+                }
+                _ => bytes,
+            })
         })
         .unwrap_or_else(|error| panic!("{error}"));
 }

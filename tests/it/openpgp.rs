@@ -122,13 +122,14 @@ fn ring(keys: &[&Key]) -> Keyring {
 
 fn decode(bytes: &[u8], keys: &Keyring) -> (Vec<Revision>, FileReport) {
     let context = FileContext {
+        salvaged: None,
         path: "files/sample".into(),
         sha256: "0".repeat(64),
         window_start_ms: None,
         account_id: "75555851".into(),
     };
     let mut found = Vec::new();
-    let limits = DecodeLimits { max_record_bytes: 8 << 20 };
+    let limits = DecodeLimits { max_record_bytes: 8 << 20, ..DecodeLimits::default() };
     let report = decode_with_keys(Cursor::new(bytes), &context, limits, keys, &mut |revision| {
         found.push(revision);
         true
@@ -314,7 +315,10 @@ fn any_part_of_a_record_may_be_encrypted() {
 
             // What is shown raw is what lies in the archive.
             for (at, revision) in found.iter().enumerate() {
-                let raw = locate_record(Cursor::new(text.as_bytes()), revision.records[0].record).unwrap().unwrap();
+                let raw =
+                    locate_record(Cursor::new(text.as_bytes()), revision.records[0].record, DecodeLimits::default())
+                        .unwrap()
+                        .unwrap();
                 let start = raw.offset.unwrap() as usize;
                 assert_eq!(&text.as_bytes()[start..start + raw.json.len()], raw.json, "{form}");
                 assert_eq!(String::from_utf8_lossy(&raw.json).contains("BEGIN PGP MESSAGE"), at == 0, "{form}");
@@ -346,7 +350,7 @@ fn files_that_are_messages_hold_files_of_any_kind() {
             let (closed, report) = decode(&file, &Keyring::empty());
             assert_eq!((closed.len(), report.encrypted.records), (1, 1), "{form} {armor}");
             assert_eq!(
-                locate_record(Cursor::new(&file), 0).unwrap().unwrap().json.len(),
+                locate_record(Cursor::new(&file), 0, DecodeLimits::default()).unwrap().unwrap().json.len(),
                 file.trim_ascii_end().len().max(if armor == "--armor" { 0 } else { file.len() })
             );
             // Cut at the end, everything before it is read, and the damage is told.
@@ -383,10 +387,15 @@ fn a_large_file_passes_and_a_bomb_does_not() {
     }
     for armor in ["--armor", "--no-armor"] {
         let file = home.run(&[&[armor, "--compress-algo", "none"], &to[..]].concat(), &lines);
-        let limits = DecodeLimits { max_record_bytes: 1 << 20 };
+        let limits = DecodeLimits { max_record_bytes: 1 << 20, ..DecodeLimits::default() };
         assert!(file.len() > 3 * limits.max_record_bytes);
-        let context =
-            FileContext { path: "f".into(), sha256: "0".into(), window_start_ms: None, account_id: "1".into() };
+        let context = FileContext {
+            salvaged: None,
+            path: "f".into(),
+            sha256: "0".into(),
+            window_start_ms: None,
+            account_id: "1".into(),
+        };
         let mut ids = Vec::new();
         let report = decode_with_keys(Cursor::new(&file), &context, limits, &keys, &mut |revision| {
             ids.extend(revision.content.conversation_id);
@@ -806,7 +815,7 @@ fn encrypted_answers_surveys_and_sessions_are_opened() {
         }
         // Each record is found by its ordinal, as it came.
         for ordinal in ordinals(&closed) {
-            let raw = locate_record(Cursor::new(&file), ordinal).unwrap().unwrap();
+            let raw = locate_record(Cursor::new(&file), ordinal, DecodeLimits::default()).unwrap().unwrap();
             let at = usize::try_from(raw.offset.unwrap()).unwrap();
             assert_eq!(&file[at..at + raw.json.len()], raw.json, "{name} {ordinal}");
         }

@@ -1,12 +1,13 @@
 //! `audit prove` makes a proof of a conversation, `audit check` accepts or refuses one without the vault.
 
 use super::super::exit::{Exit, Failure};
+use super::super::limits::{Limits, MAX_RECORD_BYTES};
 use super::super::output::{Output, Style, bytes, counted, json_time, printable};
 use super::super::{now_ms, open, open_index, show};
 use super::{anchor, on, write_document};
 use chatvault::archive::{Archive, Proof, ProvenRecord, Refusal, Sha256Hex};
 use chatvault::conversation::Record;
-use chatvault::decode::locate_record;
+use chatvault::decode::{DecodeLimits, locate_record};
 use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -42,12 +43,13 @@ pub(crate) struct Check {
 
 pub(super) fn run(args: &Prove, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     let archive = open(vault)?;
+    let limits = Limits::of_vault(vault)?.decode();
     let stored = show::find(&archive, &open_index(vault)?, &args.id)?;
     let mut records = Vec::new();
     // The id as the bytes give it: one that came encrypted is not in them for whoever checks the proof.
     let mut conversation_id = None;
     for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
-        let (record, id) = proven(&archive, record)?;
+        let (record, id) = proven(&archive, record, limits)?;
         records.push(record);
         conversation_id = conversation_id.or(id);
     }
@@ -95,7 +97,7 @@ pub(super) fn run(args: &Prove, vault: &Path, output: &Output) -> Result<Exit, F
 }
 
 /// Reads the record's file as a whole: nothing is proven that does not hold now.
-fn proven(archive: &Archive, record: &Record) -> Result<(ProvenRecord, Option<String>), Failure> {
+fn proven(archive: &Archive, record: &Record, limits: DecodeLimits) -> Result<(ProvenRecord, Option<String>), Failure> {
     let shown = printable(&record.file);
     let (file, event) = match (archive.file_by_path(&record.file)?, archive.event_of_file(&record.file)?) {
         (Some(file), Some(event)) if file.sha256.to_string() == record.sha256 => (file, event),
@@ -104,7 +106,7 @@ fn proven(archive: &Archive, record: &Record) -> Result<(ProvenRecord, Option<St
     if sha256_of(archive.open_file(&file)?)? != file.sha256 {
         return Err(not_proven(format!("the bytes of {shown} are not those that were archived")));
     }
-    let raw = locate_record(BufReader::new(archive.open_file(&file)?), record.record)?
+    let raw = locate_record(BufReader::new(archive.open_file(&file)?), record.record, limits)?
         .ok_or_else(|| not_proven(format!("{shown} has no record {}", record.record)))?;
     let proven = ProvenRecord {
         file: file.path,
@@ -171,7 +173,13 @@ fn look_at_files(proof: &Proof, args: &Check) -> Result<Result<Vec<bool>, Refusa
         }
         for at in named {
             let record = &proof.records[at];
-            let found = locate_record(BufReader::new(open()?), record.record).map_err(|error| on(path, &error))?;
+            // As large as the record is said to be: what the vault's own limits were is not known here.
+            let usual = DecodeLimits::default();
+            let said = usize::try_from(record.record_bytes).unwrap_or(usize::MAX);
+            let limits =
+                DecodeLimits { max_record_bytes: said.clamp(usual.max_record_bytes, MAX_RECORD_BYTES), ..usual };
+            let found =
+                locate_record(BufReader::new(open()?), record.record, limits).map_err(|error| on(path, &error))?;
             let is_it = found.is_some_and(|raw| {
                 Sha256Hex::of(&raw.json) == record.record_sha256
                     && raw.json.len() as u64 == record.record_bytes
