@@ -288,6 +288,27 @@ mod tests {
         assert_eq!(merge([&closed, &closed]).messages.len(), 1);
     }
 
+    /// Lines of one moment: what reads the same belongs together, and a closed line gets what is left, not what is another's.
+    #[test]
+    fn closed_lines_take_the_clear_text_of_their_own() {
+        let said =
+            |text: &str| Message { time_ms: Some(5), by: "Visitor".into(), text: text.into(), ..Message::default() };
+        let marker = "[encrypted for key 0x89ABCDEF01234567]";
+        let closed = conversation(vec![said(marker), said("second")]);
+        let open = conversation(vec![said("first"), said("second")]);
+        let both = conversation(vec![said(marker), said(marker)]);
+        for (older, newer) in [(&closed, &open), (&open, &closed), (&open, &both), (&both, &open)] {
+            let texts: Vec<String> = merge([older, newer]).messages.into_iter().map(|line| line.text).collect();
+            assert_eq!(texts, ["first", "second"]);
+        }
+        // By their id, whoever the closed line says that it is from.
+        let mut named = line("a", 5, marker);
+        named.by = "x".into();
+        let clear = Message { role: Role::Agent, ..line("a", 5, "hello") };
+        let merged = merge([&conversation(vec![clear]), &conversation(vec![named])]).messages;
+        assert_eq!((merged.len(), merged[0].text.as_str(), merged[0].role), (1, "hello", Role::Agent));
+    }
+
     #[test]
     fn keys_name_the_conversation_or_the_record() {
         let with_id = StoredConversation::from_revisions(vec![revision(1, 0, conversation(vec![]))]);

@@ -189,8 +189,8 @@ impl Drop for Watch {
 /// The account lives in real time and is busy: something happens every few seconds.
 #[test]
 fn what_happens_while_watch_runs_is_found_within_a_minute() {
-    let lab = account(8000, 1, Clock::Wall);
-    let vault = lab.history_vault("2h");
+    let lab = account(20_000, 1, Clock::Wall);
+    let vault = lab.history_vault("1h");
     vault.run(&["sync"]).exits(0);
     let synced_ms = now_ms();
 
@@ -204,14 +204,15 @@ fn what_happens_while_watch_runs_is_found_within_a_minute() {
         std::thread::sleep(Duration::from_millis(300));
         let now = now_ms();
         if appeared.is_none() {
-            appeared = lab.simulator.messaging().truth(now).filter(|conversation| !conversation.erased).find_map(
-                |conversation| {
-                    let event = conversation.sdes.iter().find(|event| event.at_ms > synced_ms)?;
-                    let is_rare = |value: &str| value.bytes().filter(u8::is_ascii_digit).count() >= 6;
-                    let (path, value) = event.values.iter().find(|(_, value)| is_rare(value))?;
-                    Some((conversation.id.clone(), path.clone(), value.clone(), event.at_ms))
-                },
-            );
+            let account = lab.simulator.messaging();
+            // Those of the last hour: older ones are not followed from their beginning.
+            let latest = account.started(now).rev().take(400).filter_map(|index| account.conversation(index, now));
+            appeared = latest.filter(|conversation| !conversation.erased).find_map(|conversation| {
+                let event = conversation.sdes.iter().find(|event| event.at_ms > synced_ms)?;
+                let is_rare = |value: &str| value.bytes().filter(u8::is_ascii_digit).count() >= 6;
+                let (path, value) = event.values.iter().find(|(_, value)| is_rare(value))?;
+                Some((conversation.id.clone(), path.clone(), value.clone(), event.at_ms))
+            });
         }
         let Some((id, path, value, at_ms)) = &appeared else { continue };
         let found = ids(&reader(&vault.path()), &format!("sde.{path}:{} sde:{}", quoted(value), quoted(value)));
