@@ -96,9 +96,9 @@ pub struct Salvage {
     pub sha256: Sha256Hex,
     /// How the readable part ends.
     pub damage: Damage,
-    /// Offset in them at which reading failed.
+    /// Offset in them at which reading failed; of a corrupt file the damage lies somewhere before it.
     pub damaged_at_byte: u64,
-    /// Inflated bytes in front of the damage: the content of the salvage file.
+    /// Inflated bytes that can be read: the content of the salvage file. Of a corrupt file not all of them need be right.
     pub good_bytes: u64,
     /// Those of them whose check sum was compared; the others came out without an error, and nothing else speaks for them.
     pub proven_bytes: u64,

@@ -302,13 +302,13 @@ impl Ledger {
         })
     }
 
-    /// Where the same bytes lie in quarantine already, and their size.
-    pub(crate) fn quarantined(&self, sha256: &Sha256Hex) -> Result<Option<(String, u64)>, ArchiveError> {
+    /// Where the same bytes were put in quarantine, and their size, oldest first.
+    pub(crate) fn quarantined(&self, sha256: &Sha256Hex) -> Result<Vec<(String, u64)>, ArchiveError> {
         self.read(|connection| {
             connection
-                .prepare_cached("SELECT path, size_bytes FROM quarantine WHERE sha256 = ?1 ORDER BY event_seq LIMIT 1")?
-                .query_row([sha256.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()
+                .prepare_cached("SELECT path, size_bytes FROM quarantine WHERE sha256 = ?1 ORDER BY event_seq")?
+                .query_map([sha256.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
         })
     }
 

@@ -24,6 +24,7 @@ pub mod coverage;
 pub mod disk;
 pub mod entry;
 pub mod error;
+pub mod evidence;
 pub mod extract;
 mod former;
 pub mod ingest;
@@ -78,6 +79,7 @@ pub use entry::{
     Salvage, SenderRow, Sha256Hex, Window,
 };
 pub use error::ArchiveError;
+pub use evidence::{DamagedName, LostEvidence, QuarantineReport};
 pub use extract::{Extract, ExtractCheck, FileRow, Scope};
 pub use ingest::{Draft, Prepared};
 pub use mend::Stray;

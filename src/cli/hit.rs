@@ -52,6 +52,9 @@ pub(super) fn fields(stored: &StoredConversation, c: &Conversation) -> Map<Strin
     if let Some(encrypted) = &c.encrypted {
         fields.insert("encrypted".into(), json!(encrypted));
     }
+    if stored.unproven_count() > 0 {
+        fields.insert("unproven".into(), json!(true));
+    }
     fields
 }
 
@@ -88,6 +91,9 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, found: &[Snip
     if !c.transfers.is_empty() {
         let plural = if c.transfers.len() == 1 { "" } else { "s" };
         facts.push(format!("{} transfer{plural}", c.transfers.len()));
+    }
+    if stored.unproven_count() > 0 {
+        facts.push("UNPROVEN".to_owned());
     }
     let id = c.conversation_id.clone().unwrap_or_else(|| stored.key());
     outln!("{}  {}", output.styled(Style::Bold, &printable(&id)), printable(&facts.join(" · ")));

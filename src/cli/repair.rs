@@ -285,6 +285,7 @@ fn kind(trouble: Trouble) -> Kind {
         Trouble::Chain => Kind::Chain,
         Trouble::Index => Kind::Index,
         Trouble::Writable => Kind::Writable,
+        Trouble::Evidence => Kind::Evidence,
     }
 }
 

@@ -14,6 +14,10 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
+/// What is said of a record that no check sum speaks for.
+const UNPROVEN: &str = "UNPROVEN: salvaged from a damaged file; no check sum speaks for this record, its text may be altered. The \
+                        SHA-256 is that of the salvage file.";
+
 pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     let archive = open(vault)?;
     let reader = open_index(vault)?;
@@ -171,6 +175,9 @@ fn provenance_of(revision: usize, source: &str, record: &Record, file: Option<&A
     if let Some(salvage) = came.and_then(|came| came.salvage.as_ref()) {
         value["salvage"] = json!(salvage);
     }
+    if record.unproven {
+        value["unproven"] = json!(true);
+    }
     value
 }
 
@@ -212,6 +219,9 @@ fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
     for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
         let place = format!("{} · record {} · SHA-256 {}", record.file, record.record, record.sha256);
         outln!("{}", output.styled(Style::Dim, &place));
+        if record.unproven {
+            outln!("{}", output.styled(Style::Bad, UNPROVEN));
+        }
     }
 }
 

@@ -73,6 +73,8 @@ fn record_verified(
             "unlisted": files.unlisted.len(), "altered_rows": files.altered_rows.len(), "writable": files.writable.len(),
         },
         "chain": { "rows": report.chain.rows, "head": report.chain.head },
+        "quarantine": { "checked": report.quarantine.checked, "lost": report.quarantine.lost.len() },
+        "known_damage": report.known_damage.len(),
         "index": { "documents": index.documents, "records": index.records, "expected": index.expected, "ok": index.ok },
     });
     record(vault, |archive| archive.note_condition(report, part, Some(&payload)))
@@ -155,6 +157,10 @@ fn print(
     let files = &report.files;
     let rate = files.bytes as f64 / 1e6 / elapsed_s.max(0.001);
     outln!("{} read ({}, {rate:.0} MB/s)", counted(files.checked, "file"), bytes(files.bytes));
+    if report.quarantine.checked > 0 {
+        let (pieces, size) = (counted(report.quarantine.checked, "piece"), bytes(report.quarantine.bytes));
+        outln!("{pieces} of evidence in quarantine/ read ({size})");
+    }
     if report.chain.ok {
         outln!("audit chain: {} rows, unbroken", number(report.chain.rows));
     }
@@ -177,10 +183,15 @@ fn print(
             outln!("    {}; next: {}", finding.kind.severity().name(), finding.kind.next());
         }
     }
-    let verdict = if ok {
-        output.styled(Style::Good, "verified: unchanged and complete in itself")
-    } else {
-        output.styled(Style::Bad, "NOT verified")
+    let known = report.known_damage.len() as u64;
+    let verdict = match (ok, known) {
+        (true, 0) => output.styled(Style::Good, "verified: unchanged and complete in itself").into_owned(),
+        (true, _) => {
+            let told =
+                format!("verified: unchanged, but {} known to be damaged, see the notes above", counted(known, "name"));
+            output.styled(Style::Good, &told).into_owned()
+        }
+        (false, _) => output.styled(Style::Bad, "NOT verified").into_owned(),
     };
     outln!("{verdict} ({elapsed_s:.1} s)");
 }

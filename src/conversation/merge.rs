@@ -16,6 +16,8 @@ pub struct Record {
     pub sha256: String,
     /// Zero-based ordinal of the conversation record in that file.
     pub record: u64,
+    /// No check sum speaks for its bytes: it stands in the unproven part of a salvage file, and may have been altered.
+    pub unproven: bool,
 }
 
 /// One distinct version of a conversation.
@@ -36,6 +38,13 @@ pub struct Revision {
 pub struct StoredConversation {
     /// Distinct versions, oldest first.
     pub revisions: Vec<Revision>,
+}
+
+impl Revision {
+    /// No check sum speaks for this version: it was never received but in the unproven part of a salvage file.
+    pub fn is_unproven(&self) -> bool {
+        self.records.iter().all(|record| record.unproven)
+    }
 }
 
 impl StoredConversation {
@@ -65,6 +74,12 @@ impl StoredConversation {
     /// Number of archive records that this conversation accounts for.
     pub fn record_count(&self) -> u64 {
         self.revisions.iter().map(|revision| revision.records.len() as u64).sum()
+    }
+
+    /// Number of archive records whose version no check sum speaks for, see [`Revision::is_unproven`].
+    pub fn unproven_count(&self) -> u64 {
+        let unproven = self.revisions.iter().filter(|revision| revision.is_unproven());
+        unproven.map(|revision| revision.records.len() as u64).sum()
     }
 
     /// The view people search and read.
@@ -238,7 +253,7 @@ mod tests {
     }
 
     fn revision(age_ms: i64, record: u64, content: Conversation) -> Revision {
-        let record = Record { file: "f".into(), sha256: "00".into(), record };
+        let record = Record { file: "f".into(), sha256: "00".into(), record, unproven: false };
         Revision { age_ms, source: "data-access".into(), records: vec![record], content }
     }
 
@@ -283,6 +298,20 @@ mod tests {
         assert_eq!(stored.revisions.len(), 1);
         assert_eq!(stored.record_count(), 2);
         assert_eq!(stored.revisions[0].age_ms, 1);
+    }
+
+    #[test]
+    fn a_version_that_also_came_whole_is_proven() {
+        let mut salvaged = revision(1, 0, conversation(vec![line("a", 1, "x")]));
+        salvaged.records[0].unproven = true;
+        let alone = StoredConversation::from_revisions(vec![salvaged.clone()]);
+        assert_eq!((alone.revisions[0].is_unproven(), alone.unproven_count()), (true, 1));
+        let whole = revision(2, 1, salvaged.content.clone());
+        let both = StoredConversation::from_revisions(vec![salvaged.clone(), whole]);
+        assert_eq!((both.revisions.len(), both.unproven_count()), (1, 0), "the same content, and a check sum for it");
+        let other = revision(2, 1, conversation(vec![line("a", 1, "y")]));
+        let differs = StoredConversation::from_revisions(vec![salvaged, other]);
+        assert_eq!((differs.revisions.len(), differs.unproven_count()), (2, 1), "its words are still in the view");
     }
 
     #[test]

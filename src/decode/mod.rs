@@ -50,6 +50,8 @@ pub struct FileContext {
 pub struct Salvaged {
     /// Bytes of the text that a check sum speaks for.
     pub proven_bytes: u64,
+    /// Bytes of the text.
+    pub readable_bytes: u64,
     /// Behind them bytes may be wrong, not only missing: the first thing that is not as it should be ends the reading, and what is
     /// read gives way to another record of the same window that says otherwise.
     pub is_corrupt: bool,
@@ -220,6 +222,8 @@ struct Decoder<'d, 's> {
     keys: Option<&'d Keyring>,
     /// The encrypted part that is being read: everything in it has its ordinal.
     part: Option<Encryption>,
+    /// Layers of gzip around the text that is being read.
+    layers: usize,
     /// Ordinal of the record whose JSON is to be kept, and the record.
     wanted: Option<u64>,
     raw: Option<RawRecord>,
@@ -236,7 +240,20 @@ impl<'d, 's> Decoder<'d, 's> {
     fn new(context: &'d FileContext, limits: DecodeLimits, file_bytes: u64, sink: &'d mut Sink<'s>) -> Self {
         let report = FileReport::default();
         let (keys, part, wanted, raw) = (None, None, None, None);
-        Decoder { context, limits, file_bytes, report, ordinal: 0, sink, stopped: false, keys, part, wanted, raw }
+        Decoder {
+            context,
+            limits,
+            file_bytes,
+            report,
+            ordinal: 0,
+            sink,
+            stopped: false,
+            keys,
+            part,
+            layers: 0,
+            wanted,
+            raw,
+        }
     }
 
     fn file(&mut self, mut file: impl Read + Seek) -> io::Result<()> {
@@ -260,14 +277,17 @@ impl<'d, 's> Decoder<'d, 's> {
 
     fn stream(&mut self, reader: impl Read, budget: &Budget) {
         match container::open(reader, budget) {
-            Ok(opened) => match opened.container {
-                Container::AvroContainer => avro_ocf::read(opened.bytes, budget, self),
-                Container::OpenPgp => self.openpgp(opened.bytes),
-                Container::Zip => {
-                    self.note(ProblemKind::DamagedContainer, 0, "a zip file inside gzip is not read");
+            Ok(opened) => {
+                self.layers = opened.layers;
+                match opened.container {
+                    Container::AvroContainer => avro_ocf::read(opened.bytes, budget, self),
+                    Container::OpenPgp => self.openpgp(opened.bytes),
+                    Container::Zip => {
+                        self.note(ProblemKind::DamagedContainer, 0, "a zip file inside gzip is not read");
+                    }
+                    Container::Gzip | Container::Plain => envelope::read(opened.bytes, self),
                 }
-                Container::Gzip | Container::Plain => envelope::read(opened.bytes, self),
-            },
+            }
             Err(error) => self.unreadable(0, &error),
         }
     }
@@ -360,11 +380,16 @@ impl<'d, 's> Decoder<'d, 's> {
             self.note(ProblemKind::NoConversationId, byte, "the record has no conversationId");
         }
         let mut age_ms = self.context.window_start_ms.or(envelope.end_ms).or(content.end_ms).unwrap_or(0);
-        if self.context.salvaged.is_some_and(|salvaged| salvaged.is_corrupt && byte >= salvaged.proven_bytes) {
+        let unproven = self.is_unproven(raw);
+        if unproven && self.context.salvaged.is_some_and(|salvaged| salvaged.is_corrupt) {
             age_ms = age_ms.saturating_sub(1);
         }
-        let record =
-            Record { file: self.context.path.clone(), sha256: self.context.sha256.clone(), record: self.ordinal };
+        let record = Record {
+            file: self.context.path.clone(),
+            sha256: self.context.sha256.clone(),
+            record: self.ordinal,
+            unproven,
+        };
         match &self.part {
             Some(found) => content.encrypted.get_or_insert_default().add(found),
             None => self.ordinal += 1,
@@ -372,6 +397,16 @@ impl<'d, 's> Decoder<'d, 's> {
         self.report.conversations += 1;
         let revision = Revision { age_ms, source: "data-access".into(), records: vec![record], content };
         self.stopped = !(self.sink)(revision);
+    }
+
+    /// Whether a record ends behind the part of a salvage file that a check sum speaks for.
+    fn is_unproven(&self, raw: &Raw<'_>) -> bool {
+        let Some(salvaged) = self.context.salvaged else { return false };
+        match raw.offset {
+            Some(start) if self.layers <= 1 => start + raw.json.len() as u64 > salvaged.proven_bytes,
+            // Where it stands in the text that was salvaged is not known, so it is taken to stand in the worse part.
+            _ => salvaged.proven_bytes < salvaged.readable_bytes,
+        }
     }
 
     fn broken(&mut self, kind: ProblemKind, byte: u64, detail: impl Into<String>) {

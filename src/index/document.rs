@@ -45,6 +45,7 @@ pub fn document(fields: &Fields, stored: &StoredConversation) -> TantivyDocument
     d.add_u64(fields.messages, c.messages.len() as u64);
     d.add_u64(fields.revisions, stored.revisions.len() as u64);
     d.add_u64(fields.records, stored.record_count());
+    d.add_u64(fields.unproven, stored.unproven_count());
     for reason in c.transfers.iter().filter_map(|transfer| transfer.reason) {
         d.add_text(fields.transfer_reason, reason.to_string());
     }

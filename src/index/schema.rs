@@ -11,7 +11,7 @@ use tantivy::schema::{
 };
 
 /// Changes whenever the fields, the tokenizer or the stored form change: an index of another version is rebuilt.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Handles of all fields. The names are those of the query language where it has one.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,8 @@ pub struct Fields {
     pub revisions: Field,
     /// Archive records this document accounts for.
     pub records: Field,
+    /// Of these, records whose version no check sum speaks for.
+    pub unproven: Field,
     /// Whether the visitor wrote a line.
     pub interactive: Field,
     /// Skill ids the conversation ever had.
@@ -114,6 +116,7 @@ pub fn schema() -> (Schema, Fields) {
         messages: builder.add_u64_field("messages", FAST),
         revisions: builder.add_u64_field("revisions", FAST),
         records: builder.add_u64_field("records", FAST),
+        unproven: builder.add_u64_field("unproven", FAST),
         interactive: builder.add_bool_field("interactive", INDEXED),
         skill: builder.add_text_field("skill", countable_name.clone()),
         agent_id: builder.add_text_field("agent_id", countable_name.clone()),

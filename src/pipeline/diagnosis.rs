@@ -51,6 +51,10 @@ pub fn diagnose(archive: &Archive, may_fetch: bool, now_ms: i64, watcher: Watche
     if !index.ok {
         add(Trouble::Index, None, Remedy::MendIndex);
     }
+    let kept_once = "damaged bytes are kept once; only a backup, or an import of the same damaged file, has them again";
+    for lost in report.quarantine.lost.iter().filter(|lost| !lost.superseded) {
+        add(Trouble::Evidence, Some(&lost.file), Remedy::None { reason: kept_once.to_owned() });
+    }
     files.writable.iter().for_each(|path| add(Trouble::Writable, Some(path), Remedy::MakeReadOnly));
     Ok(Diagnosis { report, index, mendings })
 }

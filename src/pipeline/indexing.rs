@@ -437,6 +437,7 @@ fn index_file(
         account_id: archive.account_id().to_owned(),
         salvaged: file.provenance.salvage.as_ref().map(|salvage| Salvaged {
             proven_bytes: salvage.proven_bytes,
+            readable_bytes: salvage.good_bytes,
             is_corrupt: salvage.damage == Damage::Corrupt,
         }),
     };

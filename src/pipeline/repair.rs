@@ -35,6 +35,8 @@ pub enum Trouble {
     Index,
     /// A published file that somebody could write to.
     Writable,
+    /// Bytes in `quarantine/` are gone or altered.
+    Evidence,
 }
 
 /// What is done about it.
