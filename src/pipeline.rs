@@ -188,7 +188,7 @@ pub struct Coverage {
     pub unreadable: u64,
     /// Records that no key at hand has opened, or not wholly: they are found by what was not encrypted.
     pub encrypted: u64,
-    /// Records in the index whose version no check sum speaks for: they stand behind the damage of a salvaged file.
+    /// Records in the index whose version no check sum speaks for: they were salvaged from damaged files.
     pub unproven: u64,
     /// Names of the source whose bytes came damaged and never whole, or are gone.
     pub damaged_names: u64,

@@ -232,9 +232,9 @@ pub(super) fn warn_if_incomplete(coverage: Coverage) {
         ));
     }
     if coverage.unproven > 0 {
-        let verb = if coverage.unproven == 1 { "stands" } else { "stand" };
+        let verb = if coverage.unproven == 1 { "was" } else { "were" };
         gaps.push(format!(
-            "{} {verb} behind the damage of a file: no check sum speaks for the text (UNPROVEN)",
+            "{} {verb} salvaged from damaged files, and no check sum speaks for the text (UNPROVEN)",
             counted(coverage.unproven, "record")
         ));
     }
