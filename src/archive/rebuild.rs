@@ -176,7 +176,8 @@ impl Archive {
         let old = former_database(root, disk.as_ref())?;
         let copy = root.join(TEMP).join("vault.db.old");
         if let Some(old) = &old {
-            copy_database(old, &copy)?;
+            copy_database(disk.as_ref(), old, &copy)?;
+            former::mend_header(&copy).map_err(failed(&copy))?;
         }
         let draft = root.join(TEMP).join("vault.db.new");
         let copied_whole = old.is_some() && former::copy_whole(&copy, &draft)?;
@@ -214,7 +215,9 @@ impl Archive {
     fn record_rebuilt(&self, report: &RebuildReport) -> Result<(), ArchiveError> {
         for path in &report.old_database {
             let place = layout::in_vault(&self.inner.root, path);
-            let size_bytes = std::fs::metadata(&place).map_or(0, |found| found.len());
+            let found = self.inner.disk.metadata(&place);
+            let found = found.map_err(|source| ArchiveError::from_io(&place, None, source))?;
+            let size_bytes = found.map_or(0, |found| found.size_bytes);
             let row = NewQuarantine {
                 stream: "vault.db",
                 name: path.rsplit('-').next().unwrap_or(path),
@@ -246,20 +249,30 @@ fn former_database(root: &Path, disk: &dyn Disk) -> Result<Option<PathBuf>, Arch
 }
 
 /// A copy with its log, on which SQLite may work. A log that a dead run left behind alone belongs to it too.
-fn copy_database(from: &Path, to: &Path) -> Result<(), ArchiveError> {
+fn copy_database(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), ArchiveError> {
     let root = from.parent().and_then(Path::parent).unwrap_or(from);
     let left_behind = schema::beside(&root.join(DATABASE), "-wal");
     for ending in ["", "-wal"] {
         let mut source = schema::beside(from, ending);
-        if ending == "-wal" && !source.exists() && from.file_name().is_none_or(|name| name != DATABASE) {
+        if ending == "-wal" && !is_file(disk, &source)? && from.file_name().is_none_or(|name| name != DATABASE) {
             source.clone_from(&left_behind);
         }
-        if source.exists() {
-            std::fs::copy(&source, schema::beside(to, ending))
-                .map_err(|error| ArchiveError::from_io(&source, None, error))?;
+        if is_file(disk, &source)? {
+            let target = schema::beside(to, ending);
+            let mut input = disk.open(&source).map_err(|error| ArchiveError::from_io(&source, None, error))?;
+            let mut output = disk.create_new(&target).map_err(|error| ArchiveError::from_io(&target, None, error))?;
+            std::io::copy(&mut input, &mut output).map_err(|error| {
+                let is_full = error.kind() == std::io::ErrorKind::StorageFull;
+                ArchiveError::from_io(if is_full { &target } else { &source }, None, error)
+            })?;
         }
     }
     Ok(())
+}
+
+fn is_file(disk: &dyn Disk, place: &Path) -> Result<bool, ArchiveError> {
+    let found = disk.metadata(place).map_err(|source| ArchiveError::from_io(place, None, source))?;
+    Ok(found.is_some_and(|found| found.kind == EntryKind::File))
 }
 
 /// Moves the old database, then its log, to quarantine under one prefix, so that they still belong together there.

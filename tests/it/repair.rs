@@ -528,6 +528,30 @@ fn a_database_whose_rows_are_whole_keeps_its_chain() {
 }
 
 #[test]
+fn rows_that_wait_for_keys_are_copied_with_the_others_and_a_lost_header_loses_no_row() {
+    let (_lab, vault) = lab();
+    vault.run(&["audit", "anchor", "--out", vault.path().join("head.json").to_str().unwrap()]).exits(0);
+    fold_log(&vault);
+    let database = vault.path().join("vault.db");
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    connection.execute_batch("INSERT INTO encrypted VALUES (2, 3, '0123456789ABCDEF', '')").unwrap();
+    drop(connection);
+    fold_log(&vault);
+    overwrite(&database, |bytes| bytes[..100].fill(0));
+    assert_eq!(vault.json(&["repair"], 9)["database"]["state"], "unreadable");
+    let done = vault.json(&["repair", "--execute", "--offline"], 0);
+    assert_eq!(done["database"]["rebuilt"]["copied_whole"], true, "{done:#}");
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    let waiting: (i64, i64, String) = connection
+        .query_row("SELECT sequence, records, key_ids FROM encrypted", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .unwrap();
+    assert_eq!(waiting, (2, 3, "0123456789ABCDEF".to_owned()));
+    vault.run(&["audit", "check", vault.path().join("head.json").to_str().unwrap()]).exits(0);
+}
+
+#[test]
 fn settings_that_are_lost_need_the_account() {
     let (lab, vault) = lab();
     fs::remove_file(vault.path().join("vault.toml")).unwrap();
