@@ -67,6 +67,9 @@ fn mend(archive: &Archive) -> Result<(), ArchiveError> {
         match archive.judge_stray(path, &report)? {
             Stray::Adoptable(identity) => archive.adopt(path, &identity).map(|_| ())?,
             Stray::Foreign(reason) => archive.set_aside(path, &reason)?,
+            Stray::Damaged(identity, _) => archive
+                .set_damaged_aside(path, &identity)?
+                .map_or(Ok(()), |salvageable| archive.salvage(&salvageable).map(|_| ()))?,
             Stray::Untouchable(reason) => panic!("{path}: {reason}"),
         }
     }

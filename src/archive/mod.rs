@@ -24,6 +24,7 @@ pub mod coverage;
 pub mod disk;
 pub mod entry;
 pub mod error;
+mod evidence;
 pub mod extract;
 mod former;
 pub mod ingest;

@@ -147,11 +147,15 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
     let limits = Limits::of_vault(vault)?;
     let archive = limits.on(archive);
     let options = Keys::of_environment().options(limits);
+    // Of a file that is set aside only the index of before still knows what it held.
+    let set_aside = rebuilt.as_ref().map(|report| report.damaged.clone()).unwrap_or_default();
+    let once_inside = Affected::of_files(vault, set_aside);
     let report = run_with(&archive, acquire.as_ref(), fresh_index, now_ms, options, output)?;
     drop(archive);
-    let affected = Affected::of(vault, &report.before.report);
+    let affected = Affected::of(vault, &report.before.report).with(once_inside);
     if output.for_machines() {
         let mut document = document(&report.after, &report.before, &affected, false);
+        document["ok"] = json!(report.after.is_ok() && !report.before.mendings.iter().any(is_lost));
         document["executed"] = json!(true);
         document["database"] = match &rebuilt {
             None => json!({ "state": "whole" }),
@@ -202,7 +206,7 @@ fn acquire_failure(report: &RepairReport) -> Option<String> {
 }
 
 fn exit_of(report: RepairReport, output: &Output) -> Result<Exit, Failure> {
-    if report.after.is_clean() && report.index_failure.is_none() {
+    if report.is_mended() && report.index_failure.is_none() {
         return Ok(Exit::Complete);
     }
     let interrupted = report.acquired.as_ref().is_some_and(|acquired| acquired.interrupted);
@@ -288,6 +292,10 @@ fn kind(trouble: Trouble) -> Kind {
     }
 }
 
+fn is_lost(mending: &Mending) -> bool {
+    mending.done == Some(false) && matches!(mending.remedy, Remedy::Salvage { .. })
+}
+
 fn is_mendable(mending: &Mending) -> bool {
     !matches!(mending.remedy, Remedy::None { .. })
 }
@@ -335,6 +343,9 @@ fn left(mending: &Mending) -> &'static str {
         (Trouble::Damaged | Trouble::Missing, _) => {
             "`chatvault import COPY`, with a copy of the same name from a backup, puts the archived bytes back"
         }
+        (Trouble::Unlisted, Remedy::Salvage { .. }) => {
+            "`chatvault sync` fetches it while LivePerson has it; or `chatvault import COPY`, with a whole copy from a backup"
+        }
         (Trouble::Unlisted, _) => "look at it, and move it out of files/ by hand",
         (trouble, _) => kind(trouble).next(),
     }
@@ -352,6 +363,15 @@ fn remedy(mending: &Mending, now_ms: i64) -> String {
         Remedy::Adopt => ("would make it a row of the ledger".to_owned(), "it is a row of the ledger now".to_owned()),
         Remedy::SetAside { reason } => {
             (format!("would move it to quarantine/: {reason}"), format!("moved to quarantine/: {reason}"))
+        }
+        Remedy::Salvage { reason } => {
+            return match mending.done {
+                None => format!(
+                    "it is damaged: {reason}; would move it to quarantine/, count its name as damaged, and keep what can be \
+                     read of it as a file of its own"
+                ),
+                Some(_) => format!("it is damaged: {reason}"),
+            };
         }
         Remedy::MakeReadOnly => ("would make it read-only".to_owned(), "made read-only".to_owned()),
         Remedy::MendIndex => ("would bring the index up, or make it anew".to_owned(), "the index is whole".to_owned()),
@@ -384,7 +404,9 @@ fn verdict_dry(found: &Diagnosis, lost_settings: bool, output: &Output) -> Strin
 
 fn verdict_done(report: &RepairReport, was_rebuilt: bool, output: &Output) -> String {
     let done = report.before.mendings.iter().filter(|mending| mending.done == Some(true)).count() as u64;
-    match report.after.mendings.len() as u64 {
+    // What was set aside damaged is not seen in the vault any more, and lost all the same.
+    let set_aside = report.before.mendings.iter().filter(|mending| is_lost(mending)).count() as u64;
+    match report.after.mendings.len() as u64 + set_aside {
         0 if done == 0 && !was_rebuilt => output.styled(Style::Good, "nothing to mend").into_owned(),
         0 => {
             let line = format!("{} mended; verified: unchanged and complete in itself", counted(done, "finding"));

@@ -99,6 +99,11 @@ impl Affected {
             .map(|file| file.file.clone())
             .chain(report.files.missing.iter().map(|file| file.file.clone()))
             .collect();
+        Affected::of_files(vault, hit)
+    }
+
+    /// Those in these files, paths relative to the vault.
+    pub(super) fn of_files(vault: &Path, hit: Vec<String>) -> Affected {
         let mut affected: Vec<(String, Vec<String>)> = hit.into_iter().map(|file| (file, Vec::new())).collect();
         if affected.is_empty() {
             return Affected(affected);
@@ -117,6 +122,12 @@ impl Affected {
             ids.dedup();
         }
         Affected(affected)
+    }
+
+    /// Together with those of other files.
+    pub(super) fn with(mut self, other: Affected) -> Affected {
+        self.0.extend(other.0);
+        self
     }
 
     pub(super) fn of_finding(&self, finding: &Finding) -> &[String] {
