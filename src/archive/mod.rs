@@ -68,7 +68,7 @@ mod verify_tests;
 mod windows_tests;
 
 pub use acceptance::{Acceptance, AcceptedWindow};
-pub use anchor::{Head, HeadCheck};
+pub use anchor::{Head, HeadCheck, Rebuilt};
 pub use answers::{AnswerSegment, ApiAnswer};
 pub use chain::{ChainReport, Event, EventKind};
 pub use check::{CheckLimits, Damage, GoodPrefix};
