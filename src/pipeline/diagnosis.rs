@@ -93,7 +93,7 @@ fn fetch_remedy(archive: &Archive, path: &str, may_fetch: bool, now_ms: i64) -> 
         _ if latest > file.version => {
             none("LivePerson gives only the latest version of a name, and this is an earlier one")
         }
-        Some(_) if !may_fetch => none("LivePerson may still have it, but is not asked (--offline, or no settings)"),
+        Some(_) if !may_fetch => none("LivePerson may still have it, but is not asked (--offline)"),
         Some(lost) => Remedy::Fetch { expires_ms: acquire::expires_ms(lost.window) },
         None => none("LivePerson does not have it any more, or never had it"),
     })

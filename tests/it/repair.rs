@@ -575,7 +575,7 @@ fn a_damaged_file_is_no_less_damaged_when_the_database_is_lost_too() {
     assert_eq!(entry.state.as_str(), "damaged");
     assert!(entry.window.is_some());
     drop(archive);
-    assert!(vault.json(&["search", "*"], 0)["matches"].as_u64() > Some(0));
+    assert!(archived(&vault).iter().any(|path| outcome.contains(path.as_str())), "{outcome}");
     // A copy of the whole file ends it.
     vault.json(&["sync"], 0);
     let archive = Archive::open(&vault.path(), Arc::new(RealDisk), Clock::System).unwrap();
