@@ -38,6 +38,7 @@ pub mod proof;
 pub mod rebuild;
 mod salvage;
 mod schema;
+mod set_aside;
 pub mod tree;
 pub mod verify;
 pub mod windows;
@@ -68,7 +69,7 @@ mod verify_tests;
 mod windows_tests;
 
 pub use acceptance::{Acceptance, AcceptedWindow};
-pub use anchor::{Head, HeadCheck};
+pub use anchor::{Head, HeadCheck, Rebuilt};
 pub use answers::{AnswerSegment, ApiAnswer};
 pub use chain::{ChainReport, Event, EventKind};
 pub use check::{CheckLimits, Damage, GoodPrefix};

@@ -27,6 +27,7 @@ impl Severity {
 /// Kinds of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
+    Database,
     Damaged,
     Missing,
     Unlisted,
@@ -42,6 +43,7 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
+            Kind::Database => "database",
             Kind::Damaged => "damaged",
             Kind::Missing => "missing",
             Kind::Unlisted => "unlisted",
@@ -57,7 +59,9 @@ impl Kind {
 
     pub(super) fn severity(self) -> Severity {
         match self {
-            Kind::Damaged | Kind::Missing | Kind::AlteredRow | Kind::Chain | Kind::Evidence => Severity::Critical,
+            Kind::Database | Kind::Damaged | Kind::Missing | Kind::AlteredRow | Kind::Chain | Kind::Evidence => {
+                Severity::Critical
+            }
             Kind::Unlisted | Kind::Index => Severity::Mendable,
             Kind::Writable | Kind::OldEvidence | Kind::KnownDamage => Severity::Note,
         }
@@ -66,12 +70,16 @@ impl Kind {
     /// The cure, as an instruction.
     pub(super) fn next(self) -> &'static str {
         match self {
+            Kind::Database => {
+                "put vault.db back from a backup; without one, `chatvault repair` says what can still be read of it"
+            }
             Kind::Damaged | Kind::Missing => {
                 "`chatvault repair` says whether it can be had again; if not, `chatvault import COPY`, with a copy of the same \
                  name from a backup, puts the archived bytes back"
             }
             Kind::Unlisted => {
-                "`chatvault repair` takes it in, or says why it does not belong there and moves it to quarantine/"
+                "`chatvault repair` takes it in, or says why it does not belong there and moves it to quarantine/, or, \
+                 where it is a link, that you must"
             }
             Kind::AlteredRow => {
                 "vault.db was changed by force: keep it, and compare it with a backup; `chatvault audit list` shows what \

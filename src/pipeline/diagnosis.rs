@@ -112,6 +112,7 @@ pub(super) fn stray_remedy(
     Ok(match archive.judge_stray(path, report)? {
         Stray::Untouchable(reason) => (Remedy::None { reason }, None),
         Stray::Foreign(reason) => (Remedy::SetAside { reason }, None),
+        Stray::Damaged(identity, reason) => (Remedy::Salvage { reason }, Some(identity)),
         Stray::Adoptable(identity) => match is_data(archive, path, &identity) {
             Ok(true) => (Remedy::Adopt, Some(identity)),
             Ok(false) => (Remedy::SetAside { reason: "it holds no LivePerson records of its stream".into() }, None),

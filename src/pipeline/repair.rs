@@ -9,6 +9,7 @@ use super::{RunError, RunOptions, Watcher, bring_up, rebuild};
 
 pub use super::diagnosis::{diagnose, index_state};
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, LostFile, ProgressSink};
+use crate::archive::naming::PathIdentity;
 use crate::archive::{Archive, ArchiveError, ArchivedFile, EventKind, Part, VerifyReport, mend};
 use serde::Serialize;
 use serde_json::json;
@@ -58,6 +59,12 @@ pub enum Remedy {
     /// It moves to `quarantine/`.
     SetAside {
         /// Why it cannot be a row.
+        reason: String,
+    },
+    /// It moves to `quarantine/`, its name counts as damaged, and what can be read of it becomes a file of its own. What is lost of
+    /// it stays lost, so this is never `done`.
+    Salvage {
+        /// What is wrong with it.
         reason: String,
     },
     /// It loses its write permissions.
@@ -140,6 +147,13 @@ pub struct RepairReport {
     pub index_failure: Option<RunError>,
 }
 
+impl RepairReport {
+    /// Every finding is mended, and none came to light.
+    pub fn is_mended(&self) -> bool {
+        self.after.is_clean() && self.before.mendings.iter().all(|mending| mending.done != Some(false))
+    }
+}
+
 impl Diagnosis {
     /// Nothing is wrong, not even a lost read-only bit.
     pub fn is_clean(&self) -> bool {
@@ -166,6 +180,10 @@ pub fn repair(
     watcher: Watcher<'_>,
 ) -> Result<RepairReport, RunError> {
     let mut before = diagnose(archive, asking.is_some(), now_ms, watcher)?;
+    if fresh_index {
+        // That the old index does not fit the new numbers is no finding.
+        before.mendings.retain(|mending| mending.trouble != Trouble::Index);
+    }
     if before.is_clean() && !fresh_index {
         // What was lost once may have been put back by hand.
         archive.note_condition(&before.report, WHOLE, None)?;
@@ -215,12 +233,14 @@ fn mend_locally(archive: &Archive, before: &mut Diagnosis) -> Result<(), Archive
                 None => Ok(()),
             },
             // Judged again: what was mended before it may have changed its case.
-            Remedy::Adopt | Remedy::SetAside { .. } => {
+            Remedy::Adopt | Remedy::SetAside { .. } | Remedy::Salvage { .. } => {
                 let (remedy, identity) = stray_remedy(archive, &path, report)?;
                 mending.remedy = remedy;
                 match (&mending.remedy, identity) {
                     (Remedy::Adopt, Some(identity)) => archive.adopt(&path, &identity).map(|_| ()),
                     (Remedy::SetAside { reason }, _) => archive.set_aside(&path, reason),
+                    (Remedy::Salvage { .. }, Some(identity)) => salvage(archive, &path, &identity)
+                        .map(|kept| mending.outcome = Some(said_of_salvage(&identity.name, kept.as_deref()))),
                     _ => Ok(()),
                 }
             }
@@ -237,6 +257,17 @@ fn mend_locally(archive: &Archive, before: &mut Diagnosis) -> Result<(), Archive
         }
     }
     Ok(())
+}
+
+/// Sets a damaged file aside; the path of what could be read of it.
+fn salvage(archive: &Archive, path: &str, identity: &PathIdentity) -> Result<Option<String>, ArchiveError> {
+    let Some(salvageable) = archive.set_damaged_aside(path, identity)? else { return Ok(None) };
+    Ok(Some(archive.salvage(&salvageable)?.file().path.clone()))
+}
+
+fn said_of_salvage(name: &str, kept: Option<&str>) -> String {
+    let kept = kept.map_or("nothing of it can be read".to_owned(), |path| format!("what can be read of it is {path}"));
+    format!("moved to quarantine/; {kept}; {name} counts as damaged until it comes whole")
 }
 
 /// What is still lost after local mending, as far as LivePerson may have it.
@@ -340,7 +371,8 @@ fn settle(
     };
     let left: HashSet<_> = after.mendings.iter().map(key).collect();
     for mending in &mut before.mendings {
-        let done = !left.contains(&key(mending));
+        let is_lost_for_good = matches!(mending.remedy, Remedy::Salvage { .. });
+        let done = !left.contains(&key(mending)) && !is_lost_for_good;
         mending.done = Some(done);
         if done {
             mending.outcome = None;
