@@ -1,6 +1,6 @@
 //! What of a conversation came encrypted, and the marker that stands in the transcript for what no key has opened.
 
-use super::Conversation;
+use super::{Conversation, Role};
 use serde::{Deserialize, Serialize};
 
 /// OpenPGP messages that stood in the records of a conversation. Counted over all its revisions.
@@ -26,7 +26,7 @@ impl Encryption {
 }
 
 /// First words of a marker.
-const OPENING: &str = "[encrypted for ";
+pub(super) const OPENING: &str = "[encrypted for ";
 
 /// What stands in a transcript for a message that is damaged.
 pub const DAMAGED_MARKER: &str = "[damaged OpenPGP message]";
@@ -57,6 +57,15 @@ impl Conversation {
     /// Messages of which this conversation shows only a marker, or nothing.
     pub fn unreadable_messages(&self) -> u64 {
         self.encrypted.as_ref().map_or(0, |encrypted| encrypted.unreadable)
+    }
+
+    /// Whether this only stands for an encrypted part of a file, of which nothing is known but its keys.
+    pub fn is_stand_in(&self) -> bool {
+        let is_one_marker = match self.messages.as_slice() {
+            [only] => only.role == Role::System && is_encrypted_marker(&only.text),
+            _ => false,
+        };
+        is_one_marker && self.conversation_id.is_none() && self.unreadable_messages() > 0
     }
 }
 

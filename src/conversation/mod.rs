@@ -10,6 +10,7 @@ mod encryption;
 mod merge;
 mod message;
 mod plain;
+mod views;
 
 pub use encryption::{DAMAGED_MARKER, Encryption, encrypted_marker, is_encrypted_marker};
 pub use merge::{Record, Revision, StoredConversation, merge};

@@ -134,16 +134,33 @@ pub fn decode_file<R: Read + Seek>(
 /// # Errors
 /// As [`decode_file`].
 pub fn decode_with_keys<R: Read + Seek>(
+    file: R,
+    context: &FileContext,
+    limits: DecodeLimits,
+    keys: &Keyring,
+    sink: &mut Sink<'_>,
+) -> io::Result<FileReport> {
+    decode_again(file, context, limits, keys, &|_| false, sink)
+}
+
+/// As [`decode_with_keys`], of a file that was read before. `is_open` says of an ordinal whether all of that record is open already:
+/// it is handed over as always, but waits for no key.
+///
+/// # Errors
+/// As [`decode_file`].
+pub fn decode_again<R: Read + Seek>(
     mut file: R,
     context: &FileContext,
     limits: DecodeLimits,
     keys: &Keyring,
+    is_open: &dyn Fn(u64) -> bool,
     sink: &mut Sink<'_>,
 ) -> io::Result<FileReport> {
     let file_bytes = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
     let mut decoder = Decoder::new(context, limits, file_bytes, sink);
     decoder.keys = Some(keys);
+    decoder.is_open = is_open;
     decoder.file(file)?;
     Ok(decoder.report)
 }
@@ -218,6 +235,8 @@ struct Decoder<'d, 's> {
     stopped: bool,
     /// Keys at hand; none where only places are looked for.
     keys: Option<&'d Keyring>,
+    /// Ordinals of records that were opened before; see [`decode_again`].
+    is_open: &'d dyn Fn(u64) -> bool,
     /// The encrypted part that is being read: everything in it has its ordinal.
     part: Option<Encryption>,
     /// Ordinal of the record whose JSON is to be kept, and the record.
@@ -236,7 +255,20 @@ impl<'d, 's> Decoder<'d, 's> {
     fn new(context: &'d FileContext, limits: DecodeLimits, file_bytes: u64, sink: &'d mut Sink<'s>) -> Self {
         let report = FileReport::default();
         let (keys, part, wanted, raw) = (None, None, None, None);
-        Decoder { context, limits, file_bytes, report, ordinal: 0, sink, stopped: false, keys, part, wanted, raw }
+        Decoder {
+            context,
+            limits,
+            file_bytes,
+            report,
+            ordinal: 0,
+            sink,
+            stopped: false,
+            keys,
+            is_open: &|_| false,
+            part,
+            wanted,
+            raw,
+        }
     }
 
     fn file(&mut self, mut file: impl Read + Seek) -> io::Result<()> {

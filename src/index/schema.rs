@@ -11,7 +11,7 @@ use tantivy::schema::{
 };
 
 /// Changes whenever the fields, the tokenizer or the stored form change: an index of another version is rebuilt.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Handles of all fields. The names are those of the query language where it has one.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,7 @@ pub struct Fields {
     pub source: Field,
     /// `transfer`, `form`, `link`, `revision`, …: what the conversation has.
     pub has: Field,
-    /// Paths of the files whose records here hold messages that are not opened: what a key that comes later is looked up by.
+    /// Paths of the files whose records here came encrypted, opened or not: what is read again with another key is looked up by it.
     pub encrypted_in: Field,
     /// The conversation as stored, see `document.rs`.
     pub stored: Field,
