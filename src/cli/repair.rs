@@ -12,7 +12,7 @@ use super::{init, open, open_for_writing, runtime, settings, sync};
 use chatvault::acquire::{AcquireSettings, Cancel};
 use chatvault::archive::rebuild::{UNKNOWN, examine};
 use chatvault::archive::{Archive, Clock, LedgerState, RealDisk, RebuildReport};
-use chatvault::pipeline::RunOptions;
+use chatvault::pipeline::{EncryptedCounts, RunOptions};
 
 use chatvault::pipeline::repair::{Asking, Diagnosis, Mending, Remedy, RepairReport, Trouble, diagnose, repair};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Repair, vault: &Path, output: &Output) -> Result<Exit, 
     let now_ms = Clock::System.now_ms();
     if state != LedgerState::Whole {
         account_of(&known, None)?;
-        return say_rebuild(&state, &known, output);
+        return say_rebuild(&state, &known, vault, output);
     }
     let archive = open(vault)?;
     let account = account_of(&known, Some(&archive))?;
@@ -45,9 +45,13 @@ pub(crate) fn run(args: &Repair, vault: &Path, output: &Output) -> Result<Exit, 
         let mut document = document(&found, &found, &affected, known.settings.is_none());
         document["executed"] = json!(false);
         document["database"] = json!({ "state": "whole" });
+        document["key_warning"] = json!(key_warning(&found, vault));
         output.document(document, "repair")?;
     } else {
         print_findings(&found, &affected, now_ms, output);
+        if let Some(warning) = key_warning(&found, vault) {
+            outln!("    {}: {warning}", output.styled(Style::Bad, "key"));
+        }
         if known.settings.is_none() {
             outln!("  SETTINGS vault.toml is missing");
             outln!("    would write a new one for account {account}");
@@ -55,6 +59,12 @@ pub(crate) fn run(args: &Repair, vault: &Path, output: &Output) -> Result<Exit, 
         outln!("{}", verdict_dry(&found, known.settings.is_none(), output));
     }
     Ok(if found.is_clean() && known.settings.is_some() { Exit::Complete } else { Exit::NotVerified })
+}
+
+/// That a key is missing, where the index is to be mended.
+fn key_warning(found: &Diagnosis, vault: &Path) -> Option<String> {
+    let mends_index = found.mendings.iter().any(|mending| mending.trouble == Trouble::Index);
+    if mends_index { Keys::of_environment().warning(vault) } else { None }
 }
 
 /// Reads `vault.toml`. Where there is none, `--account` stands in.
@@ -88,7 +98,7 @@ fn account_of(known: &Known, archive: Option<&Archive>) -> Result<String, Failur
 }
 
 /// The dry run of a vault without a ledger.
-fn say_rebuild(state: &LedgerState, known: &Known, output: &Output) -> Result<Exit, Failure> {
+fn say_rebuild(state: &LedgerState, known: &Known, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     let (word, reason) = match state {
         LedgerState::Lost => ("lost", "there is no vault.db, but files/ holds archived files".to_owned()),
         LedgerState::Unreadable(reason) => ("unreadable", reason.clone()),
@@ -97,8 +107,12 @@ fn say_rebuild(state: &LedgerState, known: &Known, output: &Output) -> Result<Ex
     if output.for_machines() {
         let database = json!({ "state": word, "reason": reason, "unknown_afterwards": UNKNOWN });
         let settings = if known.settings.is_some() { "present" } else { "missing" };
+        let key_warning = Keys::of_environment().warning(vault);
         output.document(
-            json!({ "executed": false, "database": database, "settings": settings, "findings": [], "ok": false }),
+            json!({
+                "executed": false, "database": database, "settings": settings, "findings": [], "ok": false,
+                "key_warning": key_warning,
+            }),
             "repair",
         )?;
         return Ok(Exit::NotVerified);
@@ -113,6 +127,9 @@ fn say_rebuild(state: &LedgerState, known: &Known, output: &Output) -> Result<Ex
     UNKNOWN.iter().for_each(|what| outln!("      - {what}"));
     if known.settings.is_none() {
         outln!("    would write a new vault.toml");
+    }
+    if let Some(warning) = Keys::of_environment().warning(vault) {
+        outln!("    {}: {warning}", output.styled(Style::Bad, "key"));
     }
     let next = "nothing was changed; `chatvault repair --execute` does it";
     outln!("{}", output.styled(Style::Bad, next));
@@ -146,8 +163,12 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
     let fresh_index = rebuilt.as_ref().is_some_and(|report| !report.copied_whole);
     let limits = Limits::of_vault(vault)?;
     let archive = limits.on(archive);
-    let options = Keys::of_environment().options(limits);
-    let report = run_with(&archive, acquire.as_ref(), fresh_index, now_ms, options, output)?;
+    let keys = Keys::of_environment();
+    let waited = EncryptedCounts::of_archive(&archive, keys.ring())?;
+    let report = run_with(&archive, acquire.as_ref(), fresh_index, now_ms, keys.options(limits), output)?;
+    let waiting = EncryptedCounts::of_archive(&archive, keys.ring())?;
+    // What waited before is no news; what was open and is closed now is.
+    let is_closed_again = waiting.records > waited.records;
     drop(archive);
     let affected = Affected::of(vault, &report.before.report);
     if output.for_machines() {
@@ -160,6 +181,8 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
         document["settings"] = json!(if wrote_settings { "written" } else { "present" });
         document["acquire_failure"] = json!(acquire_failure(&report));
         document["index_failure"] = json!(report.index_failure.as_ref().map(ToString::to_string));
+        document["encrypted"] = json!(waiting);
+        document["key_problem"] = keys.problem_json();
         output.document(document, "repair")?;
     } else {
         print_findings(&report.before, &affected, now_ms, output);
@@ -172,8 +195,12 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
             outln!("  SETTINGS vault.toml was missing; a new one was written for account {account}: check its region");
         }
         outln!("{}", verdict_done(&report, rebuilt.is_some() || wrote_settings, output));
+        if is_closed_again {
+            keys.print(&waiting);
+        }
     }
-    exit_of(report, output)
+    let exit = exit_of(report, output)?;
+    Ok(if is_closed_again { keys.exit(&waiting, exit) } else { exit })
 }
 
 fn run_with(

@@ -31,6 +31,9 @@ pub(super) const OPENING: &str = "[encrypted for ";
 /// What stands in a transcript for a message that is damaged.
 pub const DAMAGED_MARKER: &str = "[damaged OpenPGP message]";
 
+/// What stands in a transcript for a message that this version cannot open, whatever the key.
+pub const UNSUPPORTED_MARKER: &str = "[OpenPGP message of an unsupported kind]";
+
 /// What stands in a transcript for a message that could not be opened: `[encrypted for key 0x89ABCDEF01234567]`.
 pub fn encrypted_marker(key_ids: &[String]) -> String {
     let mut named: Vec<String> =
@@ -50,7 +53,7 @@ pub fn encrypted_marker(key_ids: &[String]) -> String {
 
 /// Whether a text is a marker and nothing else.
 pub fn is_encrypted_marker(text: &str) -> bool {
-    text == DAMAGED_MARKER || (text.starts_with(OPENING) && text.ends_with(']'))
+    text == DAMAGED_MARKER || text == UNSUPPORTED_MARKER || (text.starts_with(OPENING) && text.ends_with(']'))
 }
 
 impl Conversation {
@@ -81,7 +84,7 @@ mod tests {
         assert_eq!(encrypted_marker(&ids(&["A", "B"])), "[encrypted for keys 0xA, 0xB]");
         assert_eq!(encrypted_marker(&ids(&["A", "B", "C", "D", "E"])), "[encrypted for keys 0xA, 0xB, 0xC, 2 more]");
         assert_eq!(encrypted_marker(&ids(&[&zeros])), "[encrypted for a key that is not named]");
-        for text in [encrypted_marker(&ids(&["A"])), DAMAGED_MARKER.to_owned()] {
+        for text in [encrypted_marker(&ids(&["A"])), DAMAGED_MARKER.to_owned(), UNSUPPORTED_MARKER.to_owned()] {
             assert!(is_encrypted_marker(&text));
         }
         assert!(!is_encrypted_marker("is it [encrypted for key 0xA]"));

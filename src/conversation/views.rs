@@ -3,7 +3,7 @@
 //! What a key opened once is kept when the record is read again without it, and a record that says less only because a key was
 //! missing is no version of its own.
 
-use super::{Conversation, DAMAGED_MARKER, Message, Record, Revision, encryption::OPENING};
+use super::{Conversation, DAMAGED_MARKER, Message, Record, Revision, UNSUPPORTED_MARKER, encryption::OPENING};
 use std::collections::{BTreeMap, HashSet};
 use std::mem::take;
 
@@ -202,5 +202,5 @@ fn fill_beside(line: &mut Message, from: &Message, taken: &mut u64) {
 
 /// Markers in a text.
 fn markers(text: &str) -> u64 {
-    (text.matches(OPENING).count() + text.matches(DAMAGED_MARKER).count()) as u64
+    [OPENING, DAMAGED_MARKER, UNSUPPORTED_MARKER].iter().map(|marker| text.matches(marker).count() as u64).sum()
 }

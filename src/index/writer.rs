@@ -194,6 +194,27 @@ impl Writer {
         Ok(held)
     }
 
+    /// Records of a file of which something is closed in the last commit, and the keys that their messages name.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn closed_records(&self, file: &str) -> Result<(u64, BTreeSet<String>), IndexError> {
+        let reader = self.index.reader_builder().reload_policy(tantivy::ReloadPolicy::Manual).try_into()?;
+        let searcher: Searcher = reader.searcher();
+        let (mut ordinals, mut key_ids) = (BTreeSet::new(), BTreeSet::new());
+        for address in documents_of(&searcher, self.fields.encrypted_in, super::document::name(file))? {
+            for revision in load(&searcher, &self.fields, address)?.revisions {
+                let closed = revision.content.encrypted.filter(|found| found.unreadable > 0);
+                let mut here = revision.records.iter().filter(|record| record.file == file).peekable();
+                if let (Some(found), true) = (closed, here.peek().is_some()) {
+                    ordinals.extend(here.map(|record| record.record));
+                    key_ids.extend(found.key_ids);
+                }
+            }
+        }
+        Ok((ordinals.len() as u64, key_ids))
+    }
+
     /// Tantivy says of a worker thread only that it died; the folder knows which write failed.
     fn explained(&self, error: tantivy::TantivyError) -> IndexError {
         self.failure.error().map_or_else(|| error.into(), IndexError::Io)

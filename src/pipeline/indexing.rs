@@ -251,8 +251,12 @@ impl<'r> IndexRun<'r> {
             .filter(|known| known.conversations >= contents.conversations)
             .map_or(contents, |known| Contents { conversations: known.conversations, ..contents });
         let waiting = self.waiting_after(file.sequence, &report, is_damaged);
-        let note = Note { sequence: file.sequence, contents, waiting };
-        if told.is_none() && self.writer.is_in_use() {
+        let note = Note { sequence: file.sequence, path: file.path.clone(), contents, waiting };
+        let is_new = told.is_none() && self.writer.is_in_use();
+        if let (Waiting::For(waits), true) = (&note.waiting, is_new || !self.writer.is_in_use()) {
+            self.report.encrypted.add(waits.records, &waits.key_ids, &self.options.keys);
+        }
+        if is_new {
             // New to the index, so before the commit: the checkpoint does not hold it yet, and a run that dies leaves it to the
             // next one. A count without documents shows as "index behind", documents without a count as nothing.
             notes::tell(self.archive, &note)?;
@@ -285,7 +289,6 @@ impl<'r> IndexRun<'r> {
         if found.records == 0 {
             return if is_damaged || before.is_none() { Waiting::Unchanged } else { Waiting::Over };
         }
-        self.report.encrypted.add(found.records, &found.key_ids, &self.options.keys);
         let mut tried = self.options.keys.open_ids().clone();
         // What a key has opened in an index stays open in it, so that it need not be tried again.
         if self.writer.is_in_use() {
@@ -316,7 +319,25 @@ impl<'r> IndexRun<'r> {
         self.writer.commit(sequence)?;
         self.uncommitted = false;
         if self.writer.is_in_use() {
+            self.look_what_waits()?;
             notes::settle(self.archive, std::mem::take(&mut self.notes))?;
+        }
+        Ok(())
+    }
+
+    /// What a file that was read again waits for is what is closed in the index: an earlier key may have opened what this run's keys
+    /// do not.
+    fn look_what_waits(&mut self) -> Result<(), RunError> {
+        for note in &mut self.notes {
+            let Waiting::For(waits) = &mut note.waiting else { continue };
+            let (closed, key_ids) = self.writer.closed_records(&note.path)?;
+            waits.records = waits.records.min(closed);
+            waits.key_ids.retain(|id| key_ids.contains(id));
+            if waits.records == 0 || waits.key_ids.is_empty() {
+                note.waiting = Waiting::Over;
+            } else {
+                self.report.encrypted.add(waits.records, &waits.key_ids, &self.options.keys);
+            }
         }
         Ok(())
     }

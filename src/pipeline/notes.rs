@@ -9,6 +9,8 @@ use crate::archive::{Archive, ArchiveError, Contents, EncryptedFile};
 /// What is to be told of one file.
 pub(super) struct Note {
     pub(super) sequence: u64,
+    /// Inside the vault.
+    pub(super) path: String,
     pub(super) contents: Contents,
     pub(super) waiting: Waiting,
 }
