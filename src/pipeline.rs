@@ -14,14 +14,17 @@ mod bag_ledger;
 mod crash_tests;
 mod diagnosis;
 mod importing;
+mod index_report;
 mod indexing;
+mod notes;
 pub mod repair;
 mod watching;
 
 pub use bag_export::{BagExport, BagExportError, BagRequest, BagSelection, export_bag};
 pub use bag_import::{BagReport, RefusedBag};
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
-pub use indexing::{EncryptedCounts, FileProblems, IndexReport, RunOptions, SalvageCounts, StreamCounts};
+pub use index_report::{EncryptedCounts, FileProblems, IndexReport, SalvageCounts, StreamCounts};
+pub use indexing::RunOptions;
 pub use watching::{Paces, Round, watch};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};

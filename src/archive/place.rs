@@ -5,6 +5,8 @@
 //! process made may not have reached the disk.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Seek;
 use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
 
@@ -140,6 +142,22 @@ impl Archive {
     pub(super) fn hash_at(&self, place: &Path) -> std::io::Result<Sha256Hex> {
         let mut buffer = vec![0; HASH_BUFFER_BYTES];
         self.inner.disk.open(place).and_then(|file| hash_of(file, &mut buffer))
+    }
+
+    /// As [`Archive::open_file`], with every byte compared with the manifest before the first is handed out: what is taken from
+    /// here is what was archived. Reads the file as a whole.
+    ///
+    /// # Errors
+    /// [`Altered`](ArchiveError::Altered); [`Io`](ArchiveError::Io) with the path if it is gone or cannot be read.
+    pub fn open_proven(&self, file: &ArchivedFile) -> Result<File, ArchiveError> {
+        let failed = |source| ArchiveError::from_io(Path::new(&file.path), None, source);
+        let mut opened = self.open_file(file)?;
+        let mut buffer = vec![0; HASH_BUFFER_BYTES];
+        if hash_of(&opened, &mut buffer).map_err(failed)? != file.sha256 {
+            return Err(ArchiveError::Altered { path: file.path.clone() });
+        }
+        opened.rewind().map_err(failed)?;
+        Ok(opened)
     }
 
     pub(super) fn has_file(&self, path: &str, size_bytes: u64) -> Result<bool, ArchiveError> {

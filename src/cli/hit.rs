@@ -43,7 +43,7 @@ pub(super) fn fields(stored: &StoredConversation, c: &Conversation) -> Map<Strin
         "transfer_count": c.transfers.len(),
         "message_count": c.messages.len(),
         "sources": sources,
-        "revisions": stored.revisions.len(),
+        "revisions": stored.version_count(),
     });
     let mut fields = match value {
         Value::Object(fields) => fields,

@@ -12,7 +12,7 @@ use super::{init, open, open_for_writing, runtime, settings, sync};
 use chatvault::acquire::{AcquireSettings, Cancel};
 use chatvault::archive::rebuild::{UNKNOWN, examine};
 use chatvault::archive::{Archive, Clock, LedgerState, RealDisk, RebuildReport};
-use chatvault::pipeline::RunOptions;
+use chatvault::pipeline::{EncryptedCounts, RunOptions};
 
 use chatvault::pipeline::repair::{Asking, Diagnosis, Mending, Remedy, RepairReport, Trouble, diagnose, repair};
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Repair, vault: &Path, output: &Output) -> Result<Exit, 
     let now_ms = Clock::System.now_ms();
     if state != LedgerState::Whole {
         account_of(&known, None)?;
-        return say_rebuild(&state, &known, output);
+        return say_rebuild(&state, &known, vault, output);
     }
     let archive = open(vault)?;
     let account = account_of(&known, Some(&archive))?;
@@ -69,9 +69,13 @@ pub(crate) fn run(args: &Repair, vault: &Path, output: &Output) -> Result<Exit, 
         let mut document = document(&found, &found, &affected, known.word());
         document["executed"] = json!(false);
         document["database"] = json!({ "state": "whole" });
+        document["key_warning"] = json!(key_warning(&found, vault));
         output.document(document, "repair")?;
     } else {
         print_findings(&found, &affected, now_ms, output);
+        if let Some(warning) = key_warning(&found, vault) {
+            outln!("    {}: {warning}", output.styled(Style::Bad, "key"));
+        }
         known.say_unusable();
         if known.lacks_settings() {
             outln!("  SETTINGS vault.toml is missing or empty");
@@ -80,6 +84,12 @@ pub(crate) fn run(args: &Repair, vault: &Path, output: &Output) -> Result<Exit, 
         outln!("{}", verdict_dry(&found, &known, output));
     }
     Ok(if found.is_clean() && known.settings.is_some() { Exit::Complete } else { Exit::NotVerified })
+}
+
+/// That a key is missing, where the index is to be mended.
+fn key_warning(found: &Diagnosis, vault: &Path) -> Option<String> {
+    let mends_index = found.mendings.iter().any(|mending| mending.trouble == Trouble::Index);
+    if mends_index { Keys::of_environment().warning(vault) } else { None }
 }
 
 /// Reads `vault.toml`. Where there is none, `--account` stands in.
@@ -123,7 +133,7 @@ fn account_of(known: &Known, archive: Option<&Archive>) -> Result<String, Failur
 }
 
 /// The dry run of a vault without a ledger.
-fn say_rebuild(state: &LedgerState, known: &Known, output: &Output) -> Result<Exit, Failure> {
+fn say_rebuild(state: &LedgerState, known: &Known, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     let (word, reason) = match state {
         LedgerState::Lost => ("lost", "there is no vault.db, but files/ holds archived files".to_owned()),
         LedgerState::Unreadable(reason) => ("unreadable", reason.clone()),
@@ -131,8 +141,12 @@ fn say_rebuild(state: &LedgerState, known: &Known, output: &Output) -> Result<Ex
     };
     if output.for_machines() {
         let database = json!({ "state": word, "reason": reason, "unknown_afterwards": UNKNOWN });
+        let key_warning = Keys::of_environment().warning(vault);
         output.document(
-            json!({ "executed": false, "database": database, "settings": known.word(), "findings": [], "ok": false }),
+            json!({
+                "executed": false, "database": database, "settings": known.word(), "findings": [], "ok": false,
+                "key_warning": key_warning,
+            }),
             "repair",
         )?;
         return Ok(Exit::NotVerified);
@@ -155,6 +169,9 @@ fn say_rebuild(state: &LedgerState, known: &Known, output: &Output) -> Result<Ex
     known.say_unusable();
     if known.lacks_settings() {
         outln!("    would write a new vault.toml");
+    }
+    if let Some(warning) = Keys::of_environment().warning(vault) {
+        outln!("    {}: {warning}", output.styled(Style::Bad, "key"));
     }
     let next = "nothing was changed; `chatvault repair --execute` does it";
     outln!("{}", output.styled(Style::Bad, next));
@@ -195,11 +212,15 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
         Some(_) => Limits::read(|_, _| Ok(None))?,
     };
     let archive = limits.on(archive);
-    let options = Keys::of_environment().options(limits);
+    let keys = Keys::of_environment();
+    let waited = EncryptedCounts::of_archive(&archive, keys.ring())?;
     // Of a file that is set aside only the index of before still knows what it held.
     let set_aside = rebuilt.as_ref().map(|report| report.damaged.clone()).unwrap_or_default();
     let once_inside = Affected::of_files(vault, set_aside);
-    let report = run_with(&archive, acquire.as_ref(), fresh_index, now_ms, options, output)?;
+    let report = run_with(&archive, acquire.as_ref(), fresh_index, now_ms, keys.options(limits), output)?;
+    let waiting = EncryptedCounts::of_archive(&archive, keys.ring())?;
+    // What waited before is no news; what was open and is closed now is.
+    let is_closed_again = waiting.records > waited.records;
     drop(archive);
     let affected = Affected::of(vault, &report.before.report).with(once_inside);
     if output.for_machines() {
@@ -213,6 +234,8 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
         document["settings"] = json!(if wrote_settings { "written" } else { known.word() });
         document["acquire_failure"] = json!(acquire_failure(&report));
         document["index_failure"] = json!(report.index_failure.as_ref().map(ToString::to_string));
+        document["encrypted"] = json!(waiting);
+        document["key_problem"] = keys.problem_json();
         output.document(document, "repair")?;
     } else {
         print_findings(&report.before, &affected, now_ms, output);
@@ -226,11 +249,15 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
         }
         known.say_unusable();
         outln!("{}", verdict_done(&report, rebuilt.is_some() || wrote_settings, output));
+        if is_closed_again {
+            keys.print(&waiting);
+        }
     }
-    match exit_of(report, output)? {
-        Exit::Complete if known.unusable.is_some() => Ok(Exit::NotVerified),
-        exit => Ok(exit),
-    }
+    let exit = match exit_of(report, output)? {
+        Exit::Complete if known.unusable.is_some() => Exit::NotVerified,
+        exit => exit,
+    };
+    Ok(if is_closed_again { keys.exit(&waiting, exit) } else { exit })
 }
 
 fn run_with(

@@ -90,7 +90,7 @@ fn print_raw(archive: &Archive, stored: &StoredConversation, limits: DecodeLimit
         let file = archive.file_by_path(&record.file)?.ok_or_else(|| {
             Failure::new(Exit::Failed, format!("{} is not in the archive", record.file)).hint("run `chatvault verify`")
         })?;
-        let bytes = raw_record(archive.open_file(&file)?, record.record, limits)?.ok_or_else(|| {
+        let bytes = raw_record(archive.open_proven(&file)?, record.record, limits)?.ok_or_else(|| {
             let message = format!("{} no longer holds record {}", record.file, record.record);
             Failure::new(Exit::Failed, message).hint("run `chatvault verify`")
         })?;
@@ -188,8 +188,8 @@ fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
     facts.extend(c.device.clone());
     facts.extend(c.queue_ms().map(|ms| format!("{} in the queue", readable_duration(ms))));
     facts.extend(c.start_url.clone());
-    if stored.revisions.len() > 1 {
-        facts.push(format!("{} revisions", stored.revisions.len()));
+    if stored.version_count() > 1 {
+        facts.push(format!("{} revisions", stored.version_count()));
     }
     if let Some(encrypted) = &c.encrypted {
         let came = format!("{} encrypted messages", encrypted.opened + encrypted.unreadable);

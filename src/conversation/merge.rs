@@ -4,11 +4,11 @@
 //! that people search and read is their merge: the later one wins field by field, and nothing that only an earlier one
 //! said is lost. The order of revisions depends on what they are, never on the order in which they were indexed.
 
-use super::{Conversation, Message, Transfer, is_encrypted_marker};
+use super::{Conversation, Message, Transfer, is_encrypted_marker, views};
 use serde::{Deserialize, Serialize};
 
 /// Where one record lies in the archive.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// Path of the file inside the vault.
     pub file: String,
@@ -48,10 +48,12 @@ impl Revision {
 }
 
 impl StoredConversation {
-    /// Puts revisions in order and folds those with equal content into one.
+    /// Puts revisions in order and folds those with equal content into one. Of a record that was read with one key and with another,
+    /// what either opened is kept.
     ///
     /// The result is the same whatever the order of `revisions`, and adding a record that is already in changes nothing.
-    pub fn from_revisions(mut revisions: Vec<Revision>) -> StoredConversation {
+    pub fn from_revisions(revisions: Vec<Revision>) -> StoredConversation {
+        let mut revisions = views::joined(revisions);
         for revision in &mut revisions {
             revision.records.sort();
         }
@@ -69,6 +71,18 @@ impl StoredConversation {
             }
         }
         StoredConversation { revisions: distinct }
+    }
+
+    /// Number of distinct versions. A record that says less than another one, only because no key for it is at hand, is none.
+    pub fn version_count(&self) -> usize {
+        let is_version = |revision: &&Revision| {
+            revision.content.unreadable_messages() == 0
+                || !self
+                    .revisions
+                    .iter()
+                    .any(|other| other.source == revision.source && views::says_less(&revision.content, &other.content))
+        };
+        self.revisions.iter().filter(is_version).count()
     }
 
     /// Number of archive records that this conversation accounts for.

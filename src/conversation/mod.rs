@@ -10,8 +10,9 @@ mod encryption;
 mod merge;
 mod message;
 mod plain;
+mod views;
 
-pub use encryption::{DAMAGED_MARKER, Encryption, encrypted_marker, is_encrypted_marker};
+pub use encryption::{DAMAGED_MARKER, Encryption, UNSUPPORTED_MARKER, encrypted_marker, is_encrypted_marker};
 pub use merge::{Record, Revision, StoredConversation, merge};
 pub use message::{Message, Role};
 pub use plain::{PlainText, plain_text};

@@ -136,16 +136,33 @@ pub fn decode_file<R: Read + Seek>(
 /// # Errors
 /// As [`decode_file`].
 pub fn decode_with_keys<R: Read + Seek>(
+    file: R,
+    context: &FileContext,
+    limits: DecodeLimits,
+    keys: &Keyring,
+    sink: &mut Sink<'_>,
+) -> io::Result<FileReport> {
+    decode_again(file, context, limits, keys, &|_| false, sink)
+}
+
+/// As [`decode_with_keys`], of a file that was read before. `is_open` says of an ordinal whether all of that record is open already:
+/// it is handed over as always, but waits for no key.
+///
+/// # Errors
+/// As [`decode_file`].
+pub fn decode_again<R: Read + Seek>(
     mut file: R,
     context: &FileContext,
     limits: DecodeLimits,
     keys: &Keyring,
+    is_open: &dyn Fn(u64) -> bool,
     sink: &mut Sink<'_>,
 ) -> io::Result<FileReport> {
     let file_bytes = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
     let mut decoder = Decoder::new(context, limits, file_bytes, sink);
     decoder.keys = Some(keys);
+    decoder.is_open = is_open;
     decoder.file(file)?;
     Ok(decoder.report)
 }
@@ -220,6 +237,8 @@ struct Decoder<'d, 's> {
     stopped: bool,
     /// Keys at hand; none where only places are looked for.
     keys: Option<&'d Keyring>,
+    /// Ordinals of records that were opened before; see [`decode_again`].
+    is_open: &'d dyn Fn(u64) -> bool,
     /// The encrypted part that is being read: everything in it has its ordinal.
     part: Option<Encryption>,
     /// Layers of gzip around the text that is being read.
@@ -249,6 +268,7 @@ impl<'d, 's> Decoder<'d, 's> {
             sink,
             stopped: false,
             keys,
+            is_open: &|_| false,
             part,
             layers: 0,
             wanted,

@@ -119,6 +119,19 @@ impl Reader {
         Ok(sum)
     }
 
+    /// Whether records of it came encrypted, opened or not.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn holds_encrypted(&self) -> Result<bool, IndexError> {
+        for segment in self.searcher.segment_readers() {
+            if segment.inverted_index(self.fields.encrypted_in)?.terms().num_terms() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The conversation at an address.
     ///
     /// # Errors

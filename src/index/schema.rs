@@ -76,7 +76,7 @@ pub struct Fields {
     pub source: Field,
     /// `transfer`, `form`, `link`, `revision`, …: what the conversation has.
     pub has: Field,
-    /// Paths of the files whose records here hold messages that are not opened: what a key that comes later is looked up by.
+    /// Paths of the files whose records here came encrypted, opened or not: what is read again with another key is looked up by it.
     pub encrypted_in: Field,
     /// The conversation as stored, see `document.rs`.
     pub stored: Field,

@@ -205,7 +205,7 @@ pub fn repair(
         }
     }
     let wanted = if fresh_index { IndexWanted::Anew } else { index_wanted(archive, &before)? };
-    if let Err(failure) = mend_index(archive, wanted, options, watcher) {
+    if let Err(failure) = mend_index(archive, wanted, &before.report, options, watcher) {
         index_failure = Some(failure);
     }
     let mut after = diagnose(archive, false, now_ms, &|_| ())?;
@@ -307,21 +307,19 @@ enum IndexWanted {
     Anew,
 }
 
-/// An index may hold something else of a healed file than its bytes say: a file that was gone or broken when it was indexed
-/// left records out, and one that was damaged may have been indexed so.
+/// An index may hold something else of a healed file than its bytes say, where it was read in part.
 fn index_wanted(archive: &Archive, before: &Diagnosis) -> Result<IndexWanted, ArchiveError> {
-    if has_stale_files(archive, &before.report)? {
-        return Ok(IndexWanted::Anew);
-    }
     let mut wanted = IndexWanted::Up;
     for mending in &before.mendings {
         let is_lost = matches!(mending.trouble, Trouble::Damaged | Trouble::Missing);
         let (true, Some(path)) = (is_lost, &mending.file) else { continue };
         let Some(file) = archive.file_by_path(path)? else { continue };
-        let was_unread = archive.contents_of(file.sequence)?.is_some_and(|contents| contents.problems > 0);
+        // One that was not read at all is simply read again; of one that was read in part, the index may hold what it should not.
+        let contents = archive.contents_of(file.sequence)?;
+        let was_read_in_part = contents.is_some_and(|contents| contents.problems > 0 && contents.records > 0);
         if !archive.is_whole(&file)? {
             wanted = IndexWanted::AsFarAsItGoes;
-        } else if was_unread || mending.trouble == Trouble::Damaged {
+        } else if was_read_in_part {
             return Ok(IndexWanted::Anew);
         }
     }
@@ -331,13 +329,15 @@ fn index_wanted(archive: &Archive, before: &Diagnosis) -> Result<IndexWanted, Ar
 fn mend_index(
     archive: &Archive,
     wanted: IndexWanted,
+    report: &VerifyReport,
     options: RunOptions,
     watcher: Watcher<'_>,
 ) -> Result<(), RunError> {
     if wanted != IndexWanted::Anew {
-        let brought_up =
-            if index_state(archive)?.ok { Ok(()) } else { bring_up(archive, options.clone(), watcher).map(|_| ()) };
-        let does = brought_up.is_ok() && (wanted == IndexWanted::AsFarAsItGoes || index_state(archive)?.ok);
+        // Also where the counts agree: files that could not be read are tried again.
+        let brought_up = bring_up(archive, options.clone(), watcher);
+        let is_whole = || Ok::<_, RunError>(index_state(archive)?.ok && !has_stale_files(archive, report)?);
+        let does = brought_up.is_ok() && (wanted == IndexWanted::AsFarAsItGoes || is_whole()?);
         if does {
             return Ok(());
         }

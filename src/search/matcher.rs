@@ -325,8 +325,8 @@ fn holds_for(condition: &Condition, view: &View<'_>) -> bool {
         },
         Field::Source => view.stored.revisions.iter().any(|revision| is(Some(&revision.source))),
         Field::Has => match test {
-            Test::Is(wanted) => presences(c, view.stored.revisions.len()).contains(&wanted.as_str()),
-            _ => !presences(c, view.stored.revisions.len()).is_empty(),
+            Test::Is(wanted) => presences(c, view.stored.version_count()).contains(&wanted.as_str()),
+            _ => !presences(c, view.stored.version_count()).is_empty(),
         },
     }
 }
