@@ -18,7 +18,9 @@ mod bag_ledger;
 mod crash_tests;
 mod diagnosis;
 mod importing;
+mod index_report;
 mod indexing;
+mod notes;
 pub mod repair;
 mod watching;
 
@@ -26,7 +28,8 @@ pub use activity::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes,
 pub use bag_export::{BagExport, BagExportError, BagRequest, BagSelection, export_bag};
 pub use bag_import::{BagReport, RefusedBag};
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
-pub use indexing::{EncryptedCounts, FileProblems, IndexReport, RunOptions, SalvageCounts, StreamCounts};
+pub use index_report::{EncryptedCounts, FileProblems, IndexReport, SalvageCounts, StreamCounts};
+pub use indexing::RunOptions;
 pub use watching::{Paces, Round, watch};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};
@@ -193,7 +196,12 @@ pub struct Coverage {
     pub unreadable: u64,
     /// Records that no key at hand has opened, or not wholly: they are found by what was not encrypted.
     pub encrypted: u64,
-    /// Both counts agree, no file is behind, nothing was unreadable and nothing waits for a key.
+    /// Records in the index whose version no check sum speaks for: they were salvaged from damaged files.
+    pub unproven: u64,
+    /// Names of the source whose bytes came damaged and never whole, or are gone.
+    pub damaged_names: u64,
+    /// Both counts agree, no file is behind, nothing was unreadable, nothing waits for a key, nothing is unproven, and no name
+    /// is known to be damaged.
     pub complete: bool,
 }
 
@@ -215,6 +223,17 @@ pub fn coverage(archive: &Archive, reader: &Reader) -> Result<Coverage, RunError
     let files_behind = archive.last_sequence()?.saturating_sub(reader.checkpoint().sequence);
     let agrees = files_behind == 0 && archived_records == indexed_records && reader.checkpoint().merged;
     let encrypted = archive.encrypted_files()?.iter().map(|file| file.records).sum();
-    let complete = agrees && unreadable == 0 && encrypted == 0;
-    Ok(Coverage { archived_records, indexed_records, files_behind, unreadable, encrypted, complete })
+    let unproven = reader.unproven_count()?;
+    let damaged_names = archive.names_never_whole()?.len() as u64;
+    let complete = agrees && unreadable == 0 && encrypted == 0 && unproven == 0 && damaged_names == 0;
+    Ok(Coverage {
+        archived_records,
+        indexed_records,
+        files_behind,
+        unreadable,
+        encrypted,
+        unproven,
+        damaged_names,
+        complete,
+    })
 }

@@ -39,7 +39,7 @@ pub struct AcceptedWindow {
     pub start_ms: i64,
     /// End of the last one.
     pub end_ms: i64,
-    /// Names in these hours that were listed once and are not here.
+    /// Names in these hours that were listed once, or came damaged, and are not here.
     #[serde(default)]
     pub names: BTreeSet<String>,
 }
@@ -123,6 +123,6 @@ fn lacking<'e>(coverage: &WindowCoverage, entries: &'e [LedgerEntry]) -> BTreeSe
     let start_of = |entry: &LedgerEntry| entry.window.map(|window| window.start_ms);
     let first = entries.partition_point(|entry| start_of(entry) < Some(hour.start_ms));
     let inside = entries[first..].iter().take_while(|entry| start_of(entry) < Some(hour.end_ms));
-    let counts = |entry: &&LedgerEntry| entry.state != EntryState::Fetched && entry.first_listing.is_some();
+    let counts = |entry: &&LedgerEntry| entry.state != EntryState::Fetched;
     inside.filter(counts).map(|entry| entry.name.as_str()).collect()
 }

@@ -32,6 +32,17 @@ pub struct HeadCheck {
     pub found: Option<Sha256Hex>,
     /// The row is there with that hash, and nothing up to it was changed.
     pub ok: bool,
+    /// That the chain began anew, if its first event says so.
+    pub rebuilt: Option<Rebuilt>,
+}
+
+/// What the first event of a chain tells of the lost one that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// When the ledger was made anew, epoch milliseconds.
+    pub time_ms: i64,
+    /// The last event up to which the former chain could be read unbroken; `None` where nothing of it could be read.
+    pub former: Option<Head>,
 }
 
 impl Archive {
@@ -56,14 +67,23 @@ impl Archive {
     /// # Errors
     /// Only what keeps the ledger from being read.
     pub fn check_head(&self, head: &Head) -> Result<HeadCheck, ArchiveError> {
-        let (chain, found) = self.ledger().read(|connection| {
+        let (chain, found, first) = self.ledger().read(|connection| {
             let found = chain::event(connection, head.seq)?.map(|event| event.hash);
-            Ok((chain::walk(connection)?, found))
+            Ok((chain::walk(connection)?, found, chain::event(connection, 1)?))
         })?;
         let unchanged_up_to_it = chain.broken_at.is_none_or(|broken| broken > head.seq);
         let ok = found == Some(head.hash) && unchanged_up_to_it;
-        Ok(HeadCheck { chain, found, ok })
+        // A chain whose first row was changed tells nothing.
+        let first = first.filter(|_| chain.broken_at != Some(1));
+        Ok(HeadCheck { chain, found, ok, rebuilt: first.as_ref().and_then(rebuilt) })
     }
+}
+
+fn rebuilt(first: &Event) -> Option<Rebuilt> {
+    let payload: Value = serde_json::from_str(&first.payload).ok()?;
+    let told = payload.get("rebuilt")?;
+    let former = serde_json::from_value(told["former_chain"].clone()).unwrap_or_default();
+    Some(Rebuilt { time_ms: told["time_ms"].as_i64()?, former })
 }
 
 /// The root that an `anchored` event claims, and the last event under it. `None` for one without a tree.

@@ -3,7 +3,8 @@
 //! The kind is found by magic bytes, never by name. gzip: every member is inflated, its CRC-32 and length compared,
 //! and nothing may follow the last one. zip: every entry is read and its CRC-32 compared. Anything else has no check
 //! sum of its own and passes. Memory is one buffer, whatever the size; what inflates beyond [`CheckLimits`] is
-//! refused as a decompression bomb. Of a damaged gzip file it is told how far it can be read.
+//! refused as a decompression bomb. Of a damaged gzip file it is told how far it can be read;
+//! where the damage itself lies, the check sum at the end does not tell.
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
@@ -77,9 +78,10 @@ pub enum Damage {
 pub struct GoodPrefix {
     /// How it ends.
     pub damage: Damage,
-    /// Offset in the received bytes at which reading failed.
+    /// Offset in the received bytes at which reading failed. The first wrong byte of a corrupt file lies before it, anywhere.
     pub at_byte: u64,
-    /// Inflated bytes that come out before that; in front of a corrupt place (not of a cut) the last one may be missing.
+    /// Inflated bytes that come out before that: those that can be read, not those that are right. In front of a corrupt place (not
+    /// of a cut) the last one may be missing.
     pub good_bytes: u64,
     /// Those of them that stand in members whose CRC-32 and length were compared. The others came out without an error, and
     /// nothing else speaks for them.
@@ -275,14 +277,17 @@ pub(super) fn inflate(
 
 fn gzip_damage(error: &io::Error, prefix: GoodPrefix) -> String {
     let GoodPrefix { damage, at_byte, good_bytes, proven_bytes } = prefix;
-    let what = match damage {
-        Damage::Cut => "cut".to_owned(),
-        Damage::Corrupt => format!("corrupt ({error})"),
-    };
-    format!(
-        "the gzip stream is {what} at byte {at_byte}, after {good_bytes} readable bytes of content, {proven_bytes} of \
-         them proven by a check sum"
-    )
+    let proven = format!("{proven_bytes} of them proven by a check sum");
+    match damage {
+        Damage::Cut => {
+            format!("the gzip stream is cut at byte {at_byte}, after {good_bytes} readable bytes of content, {proven}")
+        }
+        // Inflating may go on for long behind a wrong byte; often only the check sum at the very end tells.
+        Damage::Corrupt => format!(
+            "the gzip stream is corrupt ({error}): the damage lies somewhere before byte {at_byte}; {good_bytes} bytes of \
+             content can be read, {proven}, and the others may be altered"
+        ),
+    }
 }
 
 fn check_zip(file: impl Read + Seek, meter: &mut Meter) -> Result<(), CheckError> {

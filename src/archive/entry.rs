@@ -90,15 +90,16 @@ pub struct SenderRow {
 /// Of which damaged bytes a salvage file was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Salvage {
-    /// Where the damaged bytes are kept: path relative to the vault, starting with `quarantine/`.
-    pub quarantined_as: String,
+    /// Where the damaged bytes are kept: path relative to the vault, starting with `quarantine/`. `None`, as in the fields below,
+    /// where the ledger was lost together with these bytes; nothing then counts as proven.
+    pub quarantined_as: Option<String>,
     /// Their SHA-256.
-    pub sha256: Sha256Hex,
+    pub sha256: Option<Sha256Hex>,
     /// How the readable part ends.
     pub damage: Damage,
-    /// Offset in them at which reading failed.
-    pub damaged_at_byte: u64,
-    /// Inflated bytes in front of the damage: the content of the salvage file.
+    /// Offset in them at which reading failed; of a corrupt file the damage lies somewhere before it.
+    pub damaged_at_byte: Option<u64>,
+    /// Inflated bytes that can be read: the content of the salvage file. Of a corrupt file not all of them need be right.
     pub good_bytes: u64,
     /// Those of them whose check sum was compared; the others came out without an error, and nothing else speaks for them.
     pub proven_bytes: u64,

@@ -102,6 +102,14 @@ pub enum ArchiveError {
         /// What can be saved of them: hand it to [`Archive::salvage`](super::Archive::salvage).
         salvageable: Option<Box<Salvageable>>,
     },
+    /// A published file holds other bytes than were archived. Nothing of it was used. The program exits 9.
+    #[error(
+        "{path} is not as it was archived: its SHA-256 differs, so nothing of it is used; `chatvault verify` and `chatvault repair` deal with it"
+    )]
+    Altered {
+        /// The file, relative to the vault.
+        path: String,
+    },
     /// A draft whose writing failed was handed to `publish` all the same. Its temp file is gone.
     #[error("{stream}: {} was not stored: writing it failed half-way", shown(name))]
     BrokenDraft {
@@ -207,6 +215,10 @@ impl ArchiveError {
             ),
             ArchiveError::Damaged { .. } => {
                 "run `chatvault sync` again: the file is fetched anew while LivePerson still has it".to_owned()
+            }
+            ArchiveError::Altered { .. } => {
+                "run `chatvault verify`; `chatvault repair` says what can be mended, and `chatvault import COPY` puts the bytes back"
+                    .to_owned()
             }
             ArchiveError::BrokenDraft { .. } => "run the same command again".to_owned(),
             ArchiveError::Database { .. } | ArchiveError::LedgerDamaged { .. } => {

@@ -5,6 +5,8 @@
 //! are read, from both ends towards the damage, and what the publishing events tell beside them ([`Salvaged::read`]).
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use rusqlite::{Connection, Row};
@@ -15,7 +17,7 @@ use super::check::Container;
 use super::entry::{Provenance, Sha256Hex, Window};
 use super::error::ArchiveError;
 use super::layout;
-use super::schema;
+use super::schema::{self, TABLES, Table};
 
 /// A row of the former manifest.
 #[derive(Clone, Debug)]
@@ -163,16 +165,48 @@ fn container(word: &str) -> Option<Container> {
     [Container::Gzip, Container::Zip, Container::Plain].into_iter().find(|container| container.as_str() == word)
 }
 
-/// Tables in the order in which their rows refer to one another, and the order that their triggers ask for.
-const TABLES: [(&str, &str); 7] = [
-    ("meta", "key"),
-    ("events", "seq"),
-    ("files", "sequence"),
-    ("listings", "id"),
-    ("entries", "stream, name"),
-    ("contents", "sequence"),
-    ("quarantine", "path"),
-];
+/// The first bytes of every SQLite database.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// The page size of every `vault.db`: SQLite's default, which this program never changes.
+const PAGE_BYTES: u16 = 4096;
+/// Length of the header that stands in front of the first page's tree.
+const HEADER_BYTES: usize = 100;
+
+/// Puts a new header where that of a copied database is lost and the tree of the first page still begins behind it: the header
+/// holds nothing that is not known, and every row lies behind it. Whether it holds the rows is for the reader to find out.
+///
+/// # Errors
+/// What keeps the copy from being read or written.
+pub(super) fn mend_header(copy: &Path) -> std::io::Result<()> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(copy) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        outcome => outcome?,
+    };
+    let mut head = Vec::with_capacity(HEADER_BYTES + 1);
+    (&mut file).take(HEADER_BYTES as u64 + 1).read_to_end(&mut head)?;
+    // 5 and 13: an inner page and a leaf of a table.
+    let begins_a_table = matches!(head.get(HEADER_BYTES), Some(5 | 13));
+    if head.starts_with(MAGIC) || !begins_a_table {
+        return Ok(());
+    }
+    let pages = u32::try_from(file.metadata()?.len() / u64::from(PAGE_BYTES)).unwrap_or(u32::MAX);
+    let log = std::fs::metadata(schema::beside(copy, "-wal")).is_ok_and(|found| found.len() > 0);
+    // https://www.sqlite.org/fileformat.html#the_database_header
+    let version = if log { 2 } else { 1 };
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    header.extend(MAGIC);
+    header.extend(PAGE_BYTES.to_be_bytes());
+    header.extend([version, version, 0, 64, 32, 32]);
+    // Change counter, pages, two fields of the list of free pages, schema cookie, schema format, cache, vacuum.
+    [1, pages, 0, 0, 1, 4, 0, 0].iter().for_each(|field: &u32| header.extend(field.to_be_bytes()));
+    // UTF-8, the vault's format and mark, and the change counter for which the number of pages holds.
+    let (format, mark) = (schema::FORMAT as u32, schema::APPLICATION_ID as u32);
+    [1, format, 0, mark].iter().for_each(|field| header.extend(field.to_be_bytes()));
+    header.resize(92, 0);
+    [1_u32, 3_046_000].iter().for_each(|field| header.extend(field.to_be_bytes()));
+    file.rewind()?;
+    file.write_all(&header)
+}
 
 /// Copies every row of the database at `from` into a new one at `to`. `false`, and nothing left at `to`, where a row cannot be
 /// read, the chain does not hold, or a row of the manifest does not agree with it.
@@ -188,9 +222,14 @@ pub(super) fn copy_whole(from: &Path, to: &Path) -> Result<bool, ArchiveError> {
             Ok(())
         },
         |transaction| {
-            for (table, order) in TABLES {
+            let format: i64 = transaction.query_row("PRAGMA old.user_version", [], |row| row.get(0))?;
+            for Table { name, order, since } in TABLES {
+                // Only an older format may lack a table: anywhere else its rows are lost, and this fails.
+                if since > format && !schema::has_table(transaction, "old", name)? {
+                    continue;
+                }
                 transaction
-                    .execute_batch(&format!("INSERT INTO main.{table} SELECT * FROM old.{table} ORDER BY {order}"))?;
+                    .execute_batch(&format!("INSERT INTO main.{name} SELECT * FROM old.{name} ORDER BY {order}"))?;
             }
             Ok(())
         },

@@ -312,7 +312,7 @@ impl Archive {
 }
 
 /// SHA-256 of everything in `file`, read through `buffer`.
-pub(super) fn hash_of(mut file: std::fs::File, buffer: &mut [u8]) -> io::Result<Sha256Hex> {
+pub(super) fn hash_of(mut file: impl Read, buffer: &mut [u8]) -> io::Result<Sha256Hex> {
     let mut hasher = Sha256::new();
     loop {
         match file.read(buffer) {

@@ -125,37 +125,7 @@ impl Ledger {
     }
 
     pub(crate) fn add_quarantine(&mut self, by: By<'_>, found: &NewQuarantine<'_>) -> Result<(), ArchiveError> {
-        self.write(|transaction| {
-            let payload = json!({
-                "stream": found.stream, "name": found.name, "path": found.path, "window": window_json(found.window),
-                "sha256": found.sha256.map(|hash| hash.to_string()), "size_bytes": found.size_bytes,
-                "reason": found.reason, "provenance": found.provenance,
-                "damaged_at_byte": found.prefix.map(|prefix| prefix.at_byte),
-                "good_bytes": found.prefix.map(|prefix| prefix.good_bytes),
-                "proven_bytes": found.prefix.map(|prefix| prefix.proven_bytes),
-            });
-            let event = chain::append(transaction, by.now_ms, by.actor, EventKind::Quarantined, &payload)?;
-            // The same damaged bytes again are one more event, not one more file.
-            transaction
-                .prepare_cached(
-                    "INSERT INTO quarantine (path, stream, name, sha256, size_bytes, reason, quarantined_ms, event_seq) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (path) DO NOTHING",
-                )?
-                .execute(params![
-                    found.path,
-                    found.stream,
-                    found.name,
-                    found.sha256.map(|hash| hash.to_string()),
-                    found.size_bytes,
-                    found.reason,
-                    by.now_ms,
-                    event.seq,
-                ])?;
-            if found.provenance.is_some() {
-                coverage::mark_damaged(transaction, found.stream, found.name, found.window)?;
-            }
-            Ok(())
-        })
+        self.write(|transaction| insert_quarantine(transaction, by, found))
     }
 
     pub(crate) fn add_event(&mut self, by: By<'_>, kind: EventKind, payload: &Value) -> Result<(), ArchiveError> {
@@ -302,13 +272,13 @@ impl Ledger {
         })
     }
 
-    /// Where the same bytes lie in quarantine already, and their size.
-    pub(crate) fn quarantined(&self, sha256: &Sha256Hex) -> Result<Option<(String, u64)>, ArchiveError> {
+    /// Where the same bytes were put in quarantine, and their size, oldest first.
+    pub(crate) fn quarantined(&self, sha256: &Sha256Hex) -> Result<Vec<(String, u64)>, ArchiveError> {
         self.read(|connection| {
             connection
-                .prepare_cached("SELECT path, size_bytes FROM quarantine WHERE sha256 = ?1 ORDER BY event_seq LIMIT 1")?
-                .query_row([sha256.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()
+                .prepare_cached("SELECT path, size_bytes FROM quarantine WHERE sha256 = ?1 ORDER BY event_seq")?
+                .query_map([sha256.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
         })
     }
 
@@ -383,6 +353,44 @@ pub(crate) fn insert_file(
         stored_at_ms: by.now_ms,
         provenance: file.provenance.clone(),
     })
+}
+
+/// Row and event of bytes in quarantine, inside the caller's transaction. With a provenance they came from a source, under whose
+/// name they count as damaged.
+pub(crate) fn insert_quarantine(
+    transaction: &Transaction<'_>,
+    by: By<'_>,
+    found: &NewQuarantine<'_>,
+) -> rusqlite::Result<()> {
+    let payload = json!({
+        "stream": found.stream, "name": found.name, "path": found.path, "window": window_json(found.window),
+        "sha256": found.sha256.map(|hash| hash.to_string()), "size_bytes": found.size_bytes,
+        "reason": found.reason, "provenance": found.provenance,
+        "damaged_at_byte": found.prefix.map(|prefix| prefix.at_byte),
+        "good_bytes": found.prefix.map(|prefix| prefix.good_bytes),
+        "proven_bytes": found.prefix.map(|prefix| prefix.proven_bytes),
+    });
+    let event = chain::append(transaction, by.now_ms, by.actor, EventKind::Quarantined, &payload)?;
+    // The same damaged bytes again are one more event, not one more file.
+    transaction
+        .prepare_cached(
+            "INSERT INTO quarantine (path, stream, name, sha256, size_bytes, reason, quarantined_ms, event_seq) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (path) DO NOTHING",
+        )?
+        .execute(params![
+            found.path,
+            found.stream,
+            found.name,
+            found.sha256.map(|hash| hash.to_string()),
+            found.size_bytes,
+            found.reason,
+            by.now_ms,
+            event.seq,
+        ])?;
+    if found.provenance.is_some() {
+        coverage::mark_damaged(transaction, found.stream, found.name, found.window)?;
+    }
+    Ok(())
 }
 
 fn words(set: &BTreeSet<String>) -> String {

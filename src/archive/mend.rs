@@ -11,23 +11,28 @@ use rusqlite::{Transaction, params};
 use serde_json::Value;
 
 use super::chain::{self, EventKind};
-use super::check::{self, CheckError, Whole};
+use super::check::{self, CheckError, GoodPrefix, Whole};
 use super::coverage::{self, EntryState};
 use super::disk::EntryKind;
 use super::entry::{ArchivedFile, Arrival, Provenance, Published, Sha256Hex};
 use super::error::ArchiveError;
 use super::layout::{self, QUARANTINE};
-use super::ledger::NewFile;
+use super::ledger::{NewFile, NewQuarantine};
 use super::naming::PathIdentity;
 use super::verify::{Part, VerifyReport};
-use super::{Archive, MissingFile};
+use super::{Archive, MissingFile, Salvageable};
 
 /// Provenance of a stray that was taken in.
 pub const ADOPTED: &str = "adopted by repair; where it came from is not known";
 /// Provenance of a file whose row was lost with the ledger.
 pub const REBUILT: &str = "rebuilt from files/; where it came from is not known";
+/// Provenance of a file that was found damaged, without a row.
+pub const FOUND_DAMAGED: &str = "found damaged by repair; where it came from is not known";
 /// Origins that are no download: their rows are published by an `imported` event.
-pub(crate) const FROM_DISK: [&str; 2] = [ADOPTED, REBUILT];
+pub(crate) const FROM_DISK: [&str; 3] = [ADOPTED, REBUILT, FOUND_DAMAGED];
+
+/// What is wrong with a container, whether that is damage (and no bomb), and how far it can be read.
+type Objection = (String, bool, Option<GoodPrefix>);
 
 const COPY_BUFFER_BYTES: usize = 1024 * 1024;
 
@@ -36,6 +41,9 @@ const COPY_BUFFER_BYTES: usize = 1024 * 1024;
 pub enum Stray {
     /// Its path, its container and the rows of its name agree: it may become a row, if its content is data too.
     Adoptable(PathIdentity),
+    /// It lies where a file of the archive would, but its container is broken, and how. Its bytes belong into the quarantine, and its
+    /// name is damaged.
+    Damaged(PathIdentity, String),
     /// It cannot be a file of the archive, and why; its place is the quarantine.
     Foreign(String),
     /// It is left where it is, and why: a link, a special file, or something whose row was removed by force.
@@ -199,6 +207,10 @@ impl Archive {
         if self.ledger().knows_path(path)? {
             return Ok(Stray::Foreign("its path differs from that of an archived file only in case".into()));
         }
+        // Before its version is compared: of a name all of whose files are damaged, no row tells the next one.
+        if let Err((reason, is_damage, _)) = self.checked(&identity.name, path)? {
+            return Ok(if is_damage { Stray::Damaged(identity, reason) } else { Stray::Foreign(reason) });
+        }
         let known = self.ledger().versions(&identity.stream, &identity.name)?;
         let sha256 = self.hash_at(&place).map_err(failed)?;
         if let Some(same) = known.iter().find(|file| file.sha256 == sha256) {
@@ -208,10 +220,7 @@ impl Archive {
         if identity.version != next {
             return Ok(Stray::Foreign(format!("it would be version {}; the next one is {next}", identity.version)));
         }
-        match self.checked(&identity.name, path)? {
-            Ok(_) => Ok(Stray::Adoptable(identity)),
-            Err(reason) => Ok(Stray::Foreign(reason)),
-        }
+        Ok(Stray::Adoptable(identity))
     }
 
     /// Makes an [`Stray::Adoptable`] file a row of the manifest: read-only, synced, checked, hashed as it lies.
@@ -227,7 +236,7 @@ impl Archive {
         self.make_durable(&place, &mut folders)?;
         let sha256 = self.hash_at(&place).map_err(failed)?;
         let size_bytes = disk.metadata(&place).map_err(failed)?.map_or(0, |found| found.size_bytes);
-        let whole = self.checked(&identity.name, path)?.map_err(|reason| ArchiveError::Damaged {
+        let whole = self.checked(&identity.name, path)?.map_err(|(reason, ..)| ArchiveError::Damaged {
             stream: identity.stream.clone(),
             name: identity.name.clone(),
             quarantined_as: path.to_owned(),
@@ -260,9 +269,48 @@ impl Archive {
         drop(self.writer()?);
         let mut folders = self.placing();
         let place = layout::in_vault(&self.inner.root, path);
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        let stream = PathIdentity::of(path, |_| false).map(|identity| identity.stream).unwrap_or_default();
         let reason = format!("it lay at {path} without a row: {reason}");
-        self.quarantine_stray(&place, folder, name, &reason, &mut folders)
+        self.quarantine_stray(&place, &stream, name, &reason, &mut folders)
+    }
+
+    /// Moves a [`Stray::Damaged`] file to quarantine, with row and event, and marks its name as damaged, unless it is here whole. Gives
+    /// what can be read of it, for [`Archive::salvage`].
+    ///
+    /// # Errors
+    /// Ledger and disk errors.
+    pub fn set_damaged_aside(&self, path: &str, identity: &PathIdentity) -> Result<Option<Salvageable>, ArchiveError> {
+        drop(self.writer()?);
+        let Err((reason, _, prefix)) = self.checked(&identity.name, path)? else { return Ok(None) };
+        let mut folders = self.placing();
+        let place = layout::in_vault(&self.inner.root, path);
+        let reason = format!("it lay at {path} without a row: {reason}");
+        let provenance = from_disk(FOUND_DAMAGED);
+        let row = NewQuarantine {
+            stream: &identity.stream,
+            name: &identity.name,
+            path: "",
+            window: identity.window,
+            sha256: None,
+            size_bytes: 0,
+            reason: &reason,
+            provenance: Some(&provenance),
+            prefix,
+        };
+        let kept = self.quarantine_at(&place, row, &mut folders)?;
+        // As for a body that comes damaged: nothing that is not proven stands beside a whole file.
+        let is_whole_here = !self.ledger().versions(&identity.stream, &identity.name)?.is_empty();
+        let Some((quarantined_as, Some(sha256))) = kept.filter(|_| !is_whole_here) else { return Ok(None) };
+        Ok(prefix.map(|prefix| Salvageable {
+            stream: identity.stream.clone(),
+            name: identity.name.clone(),
+            window: identity.window,
+            provenance,
+            quarantined_as,
+            sha256,
+            prefix,
+        }))
     }
 
     /// Takes the write permissions of files away that lost their read-only bit.
@@ -276,13 +324,14 @@ impl Archive {
         self.inner.disk.set_read_only(&place).and_then(|()| self.inner.disk.sync_file(&place)).map_err(failed)
     }
 
-    /// The container check of a file as it lies; the inner error is what is wrong with the bytes.
-    fn checked(&self, name: &str, path: &str) -> Result<Result<Whole, String>, ArchiveError> {
+    /// The container check of a file as it lies.
+    fn checked(&self, name: &str, path: &str) -> Result<Result<Whole, Objection>, ArchiveError> {
         let place = layout::in_vault(&self.inner.root, path);
         let failed = |source| ArchiveError::from_io(&place, None, source);
         match check::check(self.inner.disk.open(&place).map_err(failed)?, name, &self.limits) {
             Ok(whole) => Ok(Ok(whole)),
-            Err(CheckError::Damaged { reason, .. } | CheckError::Bomb(reason)) => Ok(Err(reason)),
+            Err(CheckError::Damaged { reason, prefix }) => Ok(Err((reason, true, prefix))),
+            Err(CheckError::Bomb(reason)) => Ok(Err((reason, false, None))),
             Err(CheckError::Io(source)) => Err(failed(source)),
         }
     }

@@ -67,6 +67,9 @@ fn mend(archive: &Archive) -> Result<(), ArchiveError> {
         match archive.judge_stray(path, &report)? {
             Stray::Adoptable(identity) => archive.adopt(path, &identity).map(|_| ())?,
             Stray::Foreign(reason) => archive.set_aside(path, &reason)?,
+            Stray::Damaged(identity, _) => archive
+                .set_damaged_aside(path, &identity)?
+                .map_or(Ok(()), |salvageable| archive.salvage(&salvageable).map(|_| ()))?,
             Stray::Untouchable(reason) => panic!("{path}: {reason}"),
         }
     }
@@ -207,6 +210,24 @@ fn rebuilding_may_stop_anywhere() {
             }
         }
     }
+}
+
+#[test]
+fn a_full_disk_while_the_old_database_is_copied_is_said_and_changes_nothing() {
+    let mut full = 0;
+    for at in 1..60 {
+        let (folder, files, left) = without_database(Loss::Cut);
+        let root = folder.path();
+        let disk = FaultyDisk::new(at, Fault::Error(io::ErrorKind::StorageFull));
+        let Err(error) = rebuild_if_needed(root, Arc::new(disk)) else { continue };
+        if matches!(&error, ArchiveError::DiskFull { path, .. } if path.ends_with("tmp/vault.db.old")) {
+            full += 1;
+            assert_eq!(fs::read(root.join("vault.db")).ok(), left, "{at}");
+        }
+        assert_eq!(tree(root), files, "{at}: {error}");
+        drop(rebuild_if_needed(root, Arc::new(RealDisk)).unwrap());
+    }
+    assert!(full > 1, "the copy never met the disk");
 }
 
 #[test]

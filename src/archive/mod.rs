@@ -24,6 +24,7 @@ pub mod coverage;
 pub mod disk;
 pub mod entry;
 pub mod error;
+pub mod evidence;
 pub mod extract;
 mod former;
 pub mod ingest;
@@ -37,6 +38,7 @@ pub mod proof;
 pub mod rebuild;
 mod salvage;
 mod schema;
+mod set_aside;
 pub mod tree;
 pub mod verify;
 pub mod windows;
@@ -67,7 +69,7 @@ mod verify_tests;
 mod windows_tests;
 
 pub use acceptance::{Acceptance, AcceptedWindow};
-pub use anchor::{Head, HeadCheck};
+pub use anchor::{Head, HeadCheck, Rebuilt};
 pub use answers::{AnswerSegment, ApiAnswer};
 pub use chain::{ChainReport, Event, EventKind};
 pub use check::{CheckLimits, Damage, GoodPrefix};
@@ -78,6 +80,7 @@ pub use entry::{
     Salvage, SenderRow, Sha256Hex, Window,
 };
 pub use error::ArchiveError;
+pub use evidence::{DamagedName, LostEvidence, QuarantineReport};
 pub use extract::{Extract, ExtractCheck, FileRow, Scope};
 pub use ingest::{Draft, Prepared};
 pub use mend::Stray;

@@ -5,6 +5,8 @@
 //! process made may not have reached the disk.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Seek;
 use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
 
@@ -22,7 +24,7 @@ use super::salvage::Salvageable;
 
 const HASH_BUFFER_BYTES: usize = 256 * 1024;
 /// Names in quarantine keep at most this much of the listed name; a time and a number go before it.
-const QUARANTINE_NAME_BYTES: usize = 180;
+pub(super) const QUARANTINE_NAME_BYTES: usize = 180;
 
 /// Folders whose own entry has been synced by this process.
 pub(super) type DurableFolders<'a> = MutexGuard<'a, HashSet<PathBuf>>;
@@ -142,6 +144,22 @@ impl Archive {
         self.inner.disk.open(place).and_then(|file| hash_of(file, &mut buffer))
     }
 
+    /// As [`Archive::open_file`], with every byte compared with the manifest before the first is handed out: what is taken from
+    /// here is what was archived. Reads the file as a whole.
+    ///
+    /// # Errors
+    /// [`Altered`](ArchiveError::Altered); [`Io`](ArchiveError::Io) with the path if it is gone or cannot be read.
+    pub fn open_proven(&self, file: &ArchivedFile) -> Result<File, ArchiveError> {
+        let failed = |source| ArchiveError::from_io(Path::new(&file.path), None, source);
+        let mut opened = self.open_file(file)?;
+        let mut buffer = vec![0; HASH_BUFFER_BYTES];
+        if hash_of(&opened, &mut buffer).map_err(failed)? != file.sha256 {
+            return Err(ArchiveError::Altered { path: file.path.clone() });
+        }
+        opened.rewind().map_err(failed)?;
+        Ok(opened)
+    }
+
     pub(super) fn has_file(&self, path: &str, size_bytes: u64) -> Result<bool, ArchiveError> {
         let place = layout::in_vault(&self.inner.root, path);
         let found = self.inner.disk.metadata(&place).map_err(|source| ArchiveError::from_io(&place, None, source))?;
@@ -216,36 +234,56 @@ impl Archive {
         reason: &str,
         folders: &mut DurableFolders<'_>,
     ) -> Result<(), ArchiveError> {
+        let row = NewQuarantine {
+            stream,
+            name,
+            path: "",
+            window: None,
+            sha256: None,
+            size_bytes: 0,
+            reason,
+            provenance: None,
+            prefix: None,
+        };
+        self.quarantine_at(place, row, folders).map(|_| ())
+    }
+
+    /// As [`Archive::quarantine_stray`], with all that is known of the bytes; path, hash and size are found out here. Gives the path
+    /// and the hash; `None` where nothing lies at `place`.
+    pub(super) fn quarantine_at(
+        &self,
+        place: &Path,
+        row: NewQuarantine<'_>,
+        folders: &mut DurableFolders<'_>,
+    ) -> Result<Option<(String, Option<Sha256Hex>)>, ArchiveError> {
         let disk = self.inner.disk.as_ref();
         let failed = |source| ArchiveError::from_io(place, None, source);
-        let Some(found) = disk.metadata(place).map_err(failed)? else { return Ok(()) };
+        let Some(found) = disk.metadata(place).map_err(failed)? else { return Ok(None) };
         let sha256 = match found.kind {
             // Moving needs no reading: a file that cannot be read is kept too, without a hash.
             EntryKind::File => self.hash_at(place).ok(),
             EntryKind::Folder | EntryKind::Other => None,
         };
-        let path = self.free_quarantine_path(name)?;
+        let path = self.free_quarantine_path(row.name)?;
         let target = layout::in_vault(&self.inner.root, &path);
         self.make_folders(&target, folders)?;
         disk.rename_new(place, &target).map_err(failed)?;
         self.make_durable(&target, folders)?;
-        let row = NewQuarantine {
-            stream,
-            name,
-            path: &path,
-            window: None,
-            sha256,
-            size_bytes: found.size_bytes,
-            reason,
-            provenance: None,
-            prefix: None,
-        };
-        self.ledger().add_quarantine(self.by(), &row)
+        let row = NewQuarantine { path: &path, sha256, size_bytes: found.size_bytes, ..row };
+        self.ledger().add_quarantine(self.by(), &row)?;
+        Ok(Some((path, sha256)))
     }
 
     fn quarantined_already(&self, sha256: &Sha256Hex) -> Result<Option<String>, ArchiveError> {
-        let Some((path, size_bytes)) = self.ledger().quarantined(sha256)? else { return Ok(None) };
-        Ok(self.has_file(&path, size_bytes)?.then_some(path))
+        let known = self.ledger().quarantined(sha256)?;
+        for (path, size_bytes) in known {
+            // Read again: what was altered there since is no evidence of these bytes.
+            let place = layout::in_vault(&self.inner.root, &path);
+            if self.has_file(&path, size_bytes)? && self.hash_at(&place).is_ok_and(|found| found == *sha256) {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 
     /// `quarantine/<UTC time>-<number>-<name, cut>`, not taken.

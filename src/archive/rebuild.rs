@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::iter::Either;
 use rayon::prelude::*;
 use rusqlite::ErrorCode;
 use serde::Serialize;
@@ -27,6 +28,7 @@ use super::ledger::{By, NewFile, NewQuarantine, insert_file};
 use super::lock::VaultLock;
 use super::mend::{REBUILT, from_disk};
 use super::naming::PathIdentity;
+use super::set_aside::{Evidence, SalvageRow};
 use super::verify::ledger_path;
 use super::{Archive, CheckLimits, DEFAULT_ACTOR, schema};
 
@@ -65,6 +67,8 @@ pub struct RebuildReport {
     /// Rows of the old database whose file is gone or has other bytes. They are kept as evidence and show as missing or
     /// damaged.
     pub recovered_without_bytes: u64,
+    /// Files under `files/` whose container is broken and of which no row tells anything: repair sets them aside.
+    pub damaged: Vec<String>,
     /// Where the old database is now, relative to the vault.
     pub old_database: Vec<String>,
 }
@@ -176,7 +180,8 @@ impl Archive {
         let old = former_database(root, disk.as_ref())?;
         let copy = root.join(TEMP).join("vault.db.old");
         if let Some(old) = &old {
-            copy_database(old, &copy)?;
+            copy_database(disk.as_ref(), old, &copy)?;
+            former::mend_header(&copy).map_err(failed(&copy))?;
         }
         let draft = root.join(TEMP).join("vault.db.new");
         let copied_whole = old.is_some() && former::copy_whole(&copy, &draft)?;
@@ -187,17 +192,23 @@ impl Archive {
                 let what = format!("it was made for account {other}, not for {account_id}");
                 return Err(ArchiveError::LedgerDamaged { path: database, what });
             }
-            let found = found_files(root, disk.as_ref())?;
+            let evidence = Evidence::read(root, disk.as_ref())?;
+            let (found, broken) = found_files(root, disk.as_ref())?;
             let now_ms = clock.now_ms();
             // Rows of a database that was set aside earlier say nothing of what became of their files since.
             let keeps_lost = old.as_deref() == Some(database.as_path());
-            let rows = planned_rows(found, &salvaged, keeps_lost, now_ms);
+            let rows = planned_rows(found, &salvaged, &evidence, keeps_lost, now_ms);
             report.recovered = rows.iter().filter(|row| row.recovered && row.lost.is_none()).count() as u64;
             report.recovered_without_bytes = rows.iter().filter(|row| row.lost.is_some()).count() as u64;
+            let known: HashSet<&str> = rows.iter().map(|row| row.path.as_str()).collect();
+            report.damaged = broken.into_iter().filter(|path| !known.contains(path.as_str())).collect();
             let created = created_payload(account_id, now_ms, &report, rows.len(), &salvaged, old.is_some());
             schema::build_with(&draft, account_id, now_ms, |transaction| {
                 chain::append(transaction, now_ms, DEFAULT_ACTOR, EventKind::Created, &created)?;
-                rows.iter().try_for_each(|row| insert(transaction, row))
+                rows.iter().try_for_each(|row| insert(transaction, row))?;
+                let salvaged = rows.iter().filter(|row| row.provenance.salvage.is_some());
+                let salvaged: Vec<SalvageRow<'_>> = salvaged.map(PlannedRow::as_salvage).collect();
+                evidence.insert(transaction, By { actor: DEFAULT_ACTOR, now_ms }, &salvaged)
             })?;
         }
         schema::discard(&copy);
@@ -214,7 +225,9 @@ impl Archive {
     fn record_rebuilt(&self, report: &RebuildReport) -> Result<(), ArchiveError> {
         for path in &report.old_database {
             let place = layout::in_vault(&self.inner.root, path);
-            let size_bytes = std::fs::metadata(&place).map_or(0, |found| found.len());
+            let found = self.inner.disk.metadata(&place);
+            let found = found.map_err(|source| ArchiveError::from_io(&place, None, source))?;
+            let size_bytes = found.map_or(0, |found| found.size_bytes);
             let row = NewQuarantine {
                 stream: "vault.db",
                 name: path.rsplit('-').next().unwrap_or(path),
@@ -246,20 +259,30 @@ fn former_database(root: &Path, disk: &dyn Disk) -> Result<Option<PathBuf>, Arch
 }
 
 /// A copy with its log, on which SQLite may work. A log that a dead run left behind alone belongs to it too.
-fn copy_database(from: &Path, to: &Path) -> Result<(), ArchiveError> {
+fn copy_database(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), ArchiveError> {
     let root = from.parent().and_then(Path::parent).unwrap_or(from);
     let left_behind = schema::beside(&root.join(DATABASE), "-wal");
     for ending in ["", "-wal"] {
         let mut source = schema::beside(from, ending);
-        if ending == "-wal" && !source.exists() && from.file_name().is_none_or(|name| name != DATABASE) {
+        if ending == "-wal" && !is_file(disk, &source)? && from.file_name().is_none_or(|name| name != DATABASE) {
             source.clone_from(&left_behind);
         }
-        if source.exists() {
-            std::fs::copy(&source, schema::beside(to, ending))
-                .map_err(|error| ArchiveError::from_io(&source, None, error))?;
+        if is_file(disk, &source)? {
+            let target = schema::beside(to, ending);
+            let mut input = disk.open(&source).map_err(|error| ArchiveError::from_io(&source, None, error))?;
+            let mut output = disk.create_new(&target).map_err(|error| ArchiveError::from_io(&target, None, error))?;
+            std::io::copy(&mut input, &mut output).map_err(|error| {
+                let is_full = error.kind() == std::io::ErrorKind::StorageFull;
+                ArchiveError::from_io(if is_full { &target } else { &source }, None, error)
+            })?;
         }
     }
     Ok(())
+}
+
+fn is_file(disk: &dyn Disk, place: &Path) -> Result<bool, ArchiveError> {
+    let found = disk.metadata(place).map_err(|source| ArchiveError::from_io(place, None, source))?;
+    Ok(found.is_some_and(|found| found.kind == EntryKind::File))
 }
 
 /// Moves the old database, then its log, to quarantine under one prefix, so that they still belong together there.
@@ -294,8 +317,9 @@ fn set_old_aside(root: &Path, disk: &dyn Disk, clock: &Clock) -> Result<Vec<Stri
     Ok(moved)
 }
 
-/// Every whole regular file under `files/`, read once for its hash and once for its container, on all cores.
-fn found_files(root: &Path, disk: &dyn Disk) -> Result<Vec<FoundFile>, ArchiveError> {
+/// Every whole regular file under `files/`, read once for its hash and once for its container, on all cores; and the paths of those
+/// that are not whole.
+fn found_files(root: &Path, disk: &dyn Disk) -> Result<(Vec<FoundFile>, Vec<String>), ArchiveError> {
     let mut places = Vec::new();
     let mut folders = vec![root.join(FILES)];
     while let Some(folder) = folders.pop() {
@@ -308,8 +332,7 @@ fn found_files(root: &Path, disk: &dyn Disk) -> Result<Vec<FoundFile>, ArchiveEr
             }
         }
     }
-    let read = |place: &PathBuf| -> Option<FoundFile> {
-        let path = ledger_path(root, place);
+    let read_whole = |place: &PathBuf, path: String| -> Option<FoundFile> {
         let name = place.file_name()?.to_str()?;
         let mut buffer = vec![0; HASH_BUFFER_BYTES];
         let sha256 = hash_of(disk.open(place).ok()?, &mut buffer).ok()?;
@@ -319,11 +342,23 @@ fn found_files(root: &Path, disk: &dyn Disk) -> Result<Vec<FoundFile>, ArchiveEr
         let whole = check::check(disk.open(place).ok()?, name, &limits).ok()?;
         Some(FoundFile { path, size_bytes, sha256, whole })
     };
-    Ok(places.par_iter().filter_map(read).collect())
+    Ok(places.par_iter().partition_map(|place| {
+        let path = ledger_path(root, place);
+        match read_whole(place, path.clone()) {
+            Some(found) => Either::Left(found),
+            None => Either::Right(path),
+        }
+    }))
 }
 
 /// The rows of the new manifest, ordered by window, name and version.
-fn planned_rows(found: Vec<FoundFile>, salvaged: &Salvaged, keeps_lost: bool, now_ms: i64) -> Vec<PlannedRow> {
+fn planned_rows(
+    found: Vec<FoundFile>,
+    salvaged: &Salvaged,
+    evidence: &Evidence,
+    keeps_lost: bool,
+    now_ms: i64,
+) -> Vec<PlannedRow> {
     let paths: HashSet<&str> = found.iter().map(|file| file.path.as_str()).collect();
     let mut rows: Vec<PlannedRow> = Vec::new();
     let mut by_path: HashMap<&str, &FoundFile> = HashMap::new();
@@ -343,6 +378,7 @@ fn planned_rows(found: Vec<FoundFile>, salvaged: &Salvaged, keeps_lost: bool, no
     let recovered: HashSet<String> = rows.iter().map(|row| row.path.clone()).collect();
     for file in found.iter().filter(|file| !recovered.contains(&file.path)) {
         if let Some(identity) = PathIdentity::of(&file.path, |first| paths.contains(first)) {
+            let salvage = evidence.salvage_of(&identity.name, &file.whole);
             rows.push(PlannedRow {
                 stream: identity.stream,
                 name: identity.name,
@@ -353,7 +389,7 @@ fn planned_rows(found: Vec<FoundFile>, salvaged: &Salvaged, keeps_lost: bool, no
                 size_bytes: file.size_bytes,
                 whole: file.whole,
                 stored_at_ms: now_ms,
-                provenance: from_disk(REBUILT),
+                provenance: Provenance { salvage, ..from_disk(REBUILT) },
                 recovered: false,
                 lost: None,
             });
@@ -403,6 +439,10 @@ impl PlannedRow {
             recovered: true,
             lost,
         }
+    }
+
+    fn as_salvage(&self) -> SalvageRow<'_> {
+        SalvageRow { stream: &self.stream, name: &self.name, window: self.window }
     }
 }
 

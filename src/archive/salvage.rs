@@ -44,7 +44,7 @@ impl Archive {
         let name = layout::salvage_name(&found.name, &found.sha256);
         // By the damaged bytes, not by the packed ones: another version of the compressor may pack them otherwise.
         let known = self.ledger().versions(&found.stream, &name)?;
-        let is_of_these = |salvage: &Salvage| salvage.sha256 == found.sha256;
+        let is_of_these = |salvage: &Salvage| salvage.sha256 == Some(found.sha256);
         if let Some(same) = known.into_iter().find(|file| file.provenance.salvage.as_ref().is_some_and(is_of_these))
             && self.is_intact(&same, false)?
         {
@@ -56,10 +56,10 @@ impl Archive {
         self.inflate_prefix(found, &mut packed)?;
         let draft = packed.finish().map_err(|source| self.draft_failed(source))?;
         let salvage = Salvage {
-            quarantined_as: found.quarantined_as.clone(),
-            sha256: found.sha256,
+            quarantined_as: Some(found.quarantined_as.clone()),
+            sha256: Some(found.sha256),
             damage: found.prefix.damage,
-            damaged_at_byte: found.prefix.at_byte,
+            damaged_at_byte: Some(found.prefix.at_byte),
             good_bytes: found.prefix.good_bytes,
             proven_bytes: found.prefix.proven_bytes,
         };
@@ -150,9 +150,10 @@ mod tests {
         assert_eq!(file.name, format!("{NAME}.salvaged-{}.gz", &found.sha256.to_string()[..8]));
         assert_eq!((file.stream.as_str(), file.window), (STREAM, found.window));
         let told = file.provenance.salvage.clone().unwrap();
-        assert_eq!((told.damage, told.damaged_at_byte), (Damage::Cut, body.len() as u64));
+        assert_eq!((told.damage, told.damaged_at_byte), (Damage::Cut, Some(body.len() as u64)));
         assert_eq!((told.good_bytes, told.proven_bytes), (content.len() as u64, 13));
-        assert!(told.quarantined_as.starts_with("quarantine/") && told.sha256 == Sha256Hex::of(&body));
+        assert!(told.quarantined_as.unwrap().starts_with("quarantine/"));
+        assert_eq!(told.sha256, Some(Sha256Hex::of(&body)));
         // It is no name of the source: what is damaged stays a gap.
         let entries = lab.archive.entries_in(STREAM).unwrap();
         assert_eq!(

@@ -23,6 +23,27 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The tables of this format. FORMAT.md explains each; a test keeps the two equal.
 pub const SCHEMA: &str = include_str!("schema.sql");
 
+/// A table of this format.
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    /// Columns that order its rows as its triggers ask for.
+    pub(crate) order: &'static str,
+    /// The format that brought it.
+    pub(crate) since: i64,
+}
+
+/// Every table, each behind those that its rows refer to.
+pub(crate) const TABLES: [Table; 8] = [
+    Table { name: "meta", order: "key", since: 1 },
+    Table { name: "events", order: "seq", since: 1 },
+    Table { name: "files", order: "sequence", since: 1 },
+    Table { name: "listings", order: "id", since: 1 },
+    Table { name: "entries", order: "stream, name", since: 1 },
+    Table { name: "contents", order: "sequence", since: 1 },
+    Table { name: "quarantine", order: "path", since: 1 },
+    Table { name: "encrypted", order: "sequence", since: 2 },
+];
+
 /// What each format added to the one before, from format 2 on.
 const MIGRATIONS: [(i64, &str); 1] = [(2, include_str!("schema_2.sql"))];
 
@@ -102,16 +123,20 @@ pub(crate) fn open_to_salvage(path: &Path) -> rusqlite::Result<Connection> {
 
 /// What is wrong with an open database: SQLite's own check of its structures, and whether all tables are there.
 pub(crate) fn has_integrity(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let tables = ["meta", "events", "files", "listings", "entries", "contents", "quarantine"];
-    for table in tables {
-        let found =
-            connection.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([table])?;
-        if !found {
-            return Ok(Some(format!("the table {table} is missing")));
+    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for table in TABLES.iter().filter(|table| table.since <= format.max(1)) {
+        if !has_table(connection, "main", table.name)? {
+            return Ok(Some(format!("the table {} is missing", table.name)));
         }
     }
     let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     Ok((said != "ok").then(|| format!("SQLite's integrity check says: {said}")))
+}
+
+/// Whether a database that is open under the name `database` has this table.
+pub(crate) fn has_table(connection: &Connection, database: &str, table: &str) -> rusqlite::Result<bool> {
+    let sql = format!("SELECT 1 FROM {database}.sqlite_schema WHERE type = 'table' AND name = ?1");
+    connection.prepare(&sql)?.exists([table])
 }
 
 /// Opens the database of a writer that holds the vault's lock.
@@ -300,6 +325,17 @@ mod tests {
         }
         // A migrated database is like a new one.
         assert_eq!(tables(&path), tables(&built().1));
+    }
+
+    #[test]
+    fn the_list_of_tables_is_that_of_the_schema() {
+        let raw = Connection::open(built().1).unwrap();
+        let mut statement = raw.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").unwrap();
+        let made: Vec<String> =
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap();
+        let mut told = TABLES.map(|table| table.name);
+        told.sort_unstable();
+        assert_eq!(told.to_vec(), made);
     }
 
     #[test]

@@ -50,6 +50,19 @@ impl Lab {
         self.folder.path().join("v")
     }
 
+    /// The ledger is lost, then `change` happens, then the ledger is made anew.
+    pub(super) fn rebuilt(self, change: impl FnOnce(&Path)) -> Lab {
+        let Lab { folder, archive } = self;
+        drop(archive);
+        let root = folder.path().join("v");
+        for ending in ["vault.db", "vault.db-wal", "vault.db-shm"] {
+            let _ = fs::remove_file(root.join(ending));
+        }
+        change(&root);
+        let (archive, _) = Archive::rebuild(&root, "75555851", Arc::new(RealDisk), clock()).unwrap();
+        Lab { folder, archive }
+    }
+
     pub(super) fn reopen(self) -> Lab {
         let Lab { folder, archive } = self;
         drop(archive);

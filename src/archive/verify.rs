@@ -1,4 +1,4 @@
-//! The proof by re-reading: every file against its row, every row against its event, every event against the one before.
+//! The proof by re-reading: every file, those in quarantine too, against its row, every row against its event, every event against the one before.
 //!
 //! Files are read by several threads at disk speed; nothing is changed. Works on a reader and while a writer works:
 //! rows are read before the folders are listed, and a file that seems unlisted is looked up once more at the end.
@@ -18,6 +18,7 @@ use super::chain::{self, ChainReport};
 use super::disk::{Disk, EntryKind};
 use super::entry::Sha256Hex;
 use super::error::ArchiveError;
+use super::evidence::{DamagedName, QuarantineReport};
 use super::layout::{self, DATABASE, FILES};
 use super::ledger::Ledger;
 
@@ -39,6 +40,10 @@ pub struct VerifyReport {
     pub files: FilesReport,
     /// The audit chain.
     pub chain: ChainReport,
+    /// Damaged bytes that are kept as evidence.
+    pub quarantine: QuarantineReport,
+    /// Names that came damaged, or are gone, and were never here whole. Nothing changed, and something is lacking.
+    pub known_damage: Vec<DamagedName>,
 }
 
 /// Findings about files. Paths are relative to the vault; lists are in manifest order or sorted.
@@ -95,6 +100,7 @@ impl VerifyReport {
     pub fn is_ok(&self) -> bool {
         let files = &self.files;
         self.chain.ok
+            && self.quarantine.is_ok()
             && files.damaged.is_empty()
             && files.missing.is_empty()
             && files.unlisted.is_empty()
@@ -146,7 +152,10 @@ impl Archive {
         let mut files = self.read_files(&rows, part, progress, threads);
         files.altered_rows = altered_rows;
         files.unlisted = self.unlisted(&ledger)?;
-        Ok(VerifyReport { files, chain })
+        let known_damage = self.names_never_whole()?;
+        let read_bytes = files.bytes;
+        let quarantine = self.read_quarantine(&ledger, part, &|bytes| progress(read_bytes + bytes))?;
+        Ok(VerifyReport { files, chain, quarantine, known_damage })
     }
 
     /// Walks the chain alone.

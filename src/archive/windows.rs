@@ -11,8 +11,8 @@
 //!   all are still there in the second, and the second was made when the hour was due. A name that vanishes later
 //!   (LivePerson deletes) takes nothing away; a name that turns up later does, until two further listings agree on it.
 //!
-//! FORMAT.md has the table of states. Entries that no listing ever showed count where they are fetched (imports) and
-//! are nothing that LivePerson owes where they are not.
+//! FORMAT.md has the table of states. Entries that no listing ever showed (imports) count too: what came damaged of an hour is
+//! lacking, whoever brought it. Only without an hour they do not: they could be of any.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -220,6 +220,7 @@ impl Coverage {
         for entry in entries {
             let facts = match entry.window {
                 Some(window) => hours.entry(hour_of(window.start_ms)).or_default(),
+                None if entry.first_listing.is_none() => continue,
                 None => &mut undated,
             };
             facts.add(entry);
@@ -280,9 +281,6 @@ impl Default for Facts {
 
 impl Facts {
     fn add(&mut self, entry: &LedgerEntry) {
-        if entry.first_listing.is_none() && entry.state != EntryState::Fetched {
-            return;
-        }
         self.names += 1;
         self.newest_name = self.newest_name.max(entry.first_listing.unwrap_or(0));
         self.last_whole = self.last_whole.min(entry.last_listing.unwrap_or(i64::MAX));

@@ -117,7 +117,9 @@ fn an_hour_with_names() {
         (&both[..], vec![name(1, 2, EntryState::Expired)], DUE, Expired, "the ledger says so itself"),
         (&[], vec![imported(Here)], DUE, Fetched, "imported counts as fetched"),
         (&both[..], vec![imported(Here)], DUE, Sealed, "imported, and LivePerson has nothing else"),
-        (&both[..], vec![imported(Broken)], DUE, Empty, "a damaged import is nothing that LivePerson owes"),
+        (&both[..], vec![imported(Broken)], DUE, Damaged, "a damaged import is lacking, listed or not"),
+        (&[], vec![imported(Broken)], END, Damaged, "and before anybody was asked"),
+        (&[], vec![imported(Gone)], EXPIRY, Expired, "and when LivePerson has deleted it"),
     ] {
         assert_eq!(state(listings, &entries, now_ms), Some(expected), "{why}");
     }

@@ -82,7 +82,7 @@ impl From<ArchiveError> for Failure {
 fn of_archive(error: &ArchiveError) -> Exit {
     match error {
         ArchiveError::NotAVault { .. } => Exit::NoVault,
-        ArchiveError::LedgerLost { .. } => Exit::NotVerified,
+        ArchiveError::LedgerLost { .. } | ArchiveError::Altered { .. } => Exit::NotVerified,
         ArchiveError::Locked { .. } => Exit::Locked,
         ArchiveError::AlreadyAVault { .. } | ArchiveError::FolderNotEmpty { .. } | ArchiveError::BadWindow { .. } => {
             Exit::Usage

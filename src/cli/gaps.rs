@@ -8,9 +8,12 @@ use super::exit::{Exit, Failure};
 use super::output::{Output, Style, counted, json_time, number, printable, readable_duration};
 use super::{open, settings, sync};
 use chatvault::acquire::{DataType, HistoryApi, RETENTION, followed_until};
-use chatvault::archive::{Acceptance, Archive, Clock, CoverageRules, WindowCounts, WindowCoverage, WindowState};
+use chatvault::archive::{
+    Acceptance, Archive, Clock, Coverage, CoverageRules, WindowCounts, WindowCoverage, WindowState,
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -33,7 +36,8 @@ struct Ledger {
     windows: Vec<(String, WindowCoverage)>,
     acceptances: Vec<Acceptance>,
     remarks: Vec<String>,
-    judged: u64,
+    /// Streams whose hours are all known.
+    judged: BTreeSet<String>,
 }
 
 pub(crate) fn run(args: &Gaps, vault: &Path, output: &Output) -> Result<Exit, Failure> {
@@ -69,7 +73,8 @@ pub(crate) fn run(args: &Gaps, vault: &Path, output: &Output) -> Result<Exit, Fa
 }
 
 fn read(archive: &Archive, settings: &settings::Settings, now_ms: i64) -> Result<Ledger, Failure> {
-    let mut ledger = Ledger { windows: Vec::new(), acceptances: Vec::new(), remarks: Vec::new(), judged: 0 };
+    let mut ledger =
+        Ledger { windows: Vec::new(), acceptances: Vec::new(), remarks: Vec::new(), judged: BTreeSet::new() };
     let rules = CoverageRules { now_ms, start: settings.start, seal_after: settings.seal_after, retention: RETENTION };
     for (stream, mode) in settings.wanted_streams() {
         if let Some(api) = HistoryApi::of_stream(stream) {
@@ -91,15 +96,39 @@ fn read(archive: &Archive, settings: &settings::Settings, now_ms: i64) -> Result
         } else if !coverage.answered && mode == "auto" {
             ledger.remarks.push(format!("{stream}: no listing was answered yet; it may not be enabled for these keys"));
         } else {
-            ledger.judged += 1;
-            ledger.acceptances.extend(coverage.acceptances);
-            ledger.windows.extend(coverage.windows.into_iter().map(|window| (stream.to_owned(), window)));
+            ledger.judged.insert(stream.to_owned());
+            ledger.add(stream, coverage);
         }
     }
+    ledger.add_known_damage(archive, &rules)?;
     Ok(ledger)
 }
 
 impl Ledger {
+    fn add(&mut self, stream: &str, coverage: Coverage) {
+        self.acceptances.extend(coverage.acceptances);
+        self.windows.extend(coverage.windows.into_iter().map(|window| (stream.to_owned(), window)));
+    }
+
+    /// Streams that cannot be judged, or are not wanted: what LivePerson has is not known, but what came damaged or is gone is known
+    /// to be lacking.
+    fn add_known_damage(&mut self, archive: &Archive, rules: &CoverageRules) -> Result<(), Failure> {
+        let damaged = archive.damaged_names()?;
+        let mut streams: Vec<&str> = damaged.iter().map(|name| name.stream.as_str()).collect();
+        streams.dedup();
+        for stream in streams.into_iter().filter(|stream| !self.judged.contains(*stream)).collect::<Vec<_>>() {
+            let mut coverage = archive.coverage_of(stream, rules)?;
+            coverage.windows.retain(|window| window.unfetched > 0);
+            self.add(stream, coverage);
+        }
+        let undated = damaged.iter().filter(|name| name.window.is_none() && !name.listed).count() as u64;
+        if undated > 0 {
+            let files = counted(undated, "damaged file");
+            self.remarks.push(format!("{files} of no known hour, and never listed: `chatvault verify` names them"));
+        }
+        Ok(())
+    }
+
     fn acceptance(&self, window: &WindowCoverage) -> Option<&Acceptance> {
         self.acceptances.iter().find(|acceptance| Some(acceptance.seq) == window.accepted)
     }
@@ -206,7 +235,7 @@ fn print(range: &Range<'_>, acceptance: Option<&Acceptance>, now_ms: i64, output
 
 /// The last line: whether there are holes, how many, and what to type.
 fn verdict(ledger: &Ledger, now_ms: i64, output: &Output) -> String {
-    if ledger.judged == 0 {
+    if ledger.judged.is_empty() && ledger.windows.is_empty() {
         return "no listing yet; nothing is known about what LivePerson has: run `chatvault sync`".to_owned();
     }
     let (holes, others): (Vec<&WindowCoverage>, Vec<&WindowCoverage>) =

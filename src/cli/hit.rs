@@ -53,6 +53,9 @@ pub(super) fn fields(stored: &StoredConversation, c: &Conversation) -> Map<Strin
     if let Some(encrypted) = &c.encrypted {
         fields.insert("encrypted".into(), json!(encrypted));
     }
+    if stored.unproven_count() > 0 {
+        fields.insert("unproven".into(), json!(true));
+    }
     fields
 }
 
@@ -93,6 +96,9 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, found: &[Snip
     if !c.transfers.is_empty() {
         let plural = if c.transfers.len() == 1 { "" } else { "s" };
         facts.push(format!("{} transfer{plural}", c.transfers.len()));
+    }
+    if stored.unproven_count() > 0 {
+        facts.push("UNPROVEN".to_owned());
     }
     // What is no conversation is shown by its key: a survey's id is its conversation's.
     let id = c.conversation_id.clone().filter(|_| c.supplement.is_none()).unwrap_or_else(|| stored.key());

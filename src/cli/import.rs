@@ -112,7 +112,7 @@ pub(super) fn print_index(report: &IndexReport, output: &Output) {
     );
     if report.salvaged.files > 0 {
         outln!(
-            "  {} salvaged from {}; they end where the damage begins",
+            "  {} salvaged from {}; those that no check sum speaks for are marked UNPROVEN",
             counted(report.salvaged.records, "record"),
             counted(report.salvaged.files, "damaged file"),
         );

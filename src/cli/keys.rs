@@ -4,6 +4,7 @@
 
 use super::exit::Exit;
 use super::limits::Limits;
+use super::open_index;
 use super::output::{counted, printable};
 use chatvault::decode::{ANONYMOUS, Keyring};
 use chatvault::pipeline::{EncryptedCounts, RunOptions};
@@ -80,6 +81,24 @@ impl Keys {
             outln!("  {locked}: locked, because {PASSPHRASE} (or {PASSPHRASE}_FILE) is missing or wrong; set it;");
         }
         outln!("  then run `chatvault index`. Until then `has:encrypted` finds the records by what is not encrypted.");
+    }
+
+    /// What a run that makes the index anew would close again, for want of a key.
+    pub(super) fn warning(&self, vault: &Path) -> Option<String> {
+        if !self.ring.open_ids().is_empty() {
+            return None;
+        }
+        let what = match open_index(vault).map(|reader| reader.holds_encrypted()) {
+            Ok(Ok(false)) => return None,
+            Ok(Ok(true)) => "records came encrypted",
+            // Nobody can ask an index that is gone.
+            Ok(Err(_)) | Err(_) => "if records came encrypted",
+        };
+        let why = self.problem.as_ref().map(|problem| format!(" ({})", printable(problem))).unwrap_or_default();
+        Some(format!(
+            "{what}, and no PGP key is at hand{why}: in an index that is made anew they are closed again; \
+             set {KEY} (or {KEY}_FILE) first"
+        ))
     }
 
     /// Why what the environment names gives no keys.

@@ -12,7 +12,7 @@ use super::{init, open, open_for_writing, runtime, settings, sync};
 use chatvault::acquire::{AcquireSettings, Cancel};
 use chatvault::archive::rebuild::{UNKNOWN, examine};
 use chatvault::archive::{Archive, Clock, LedgerState, RealDisk, RebuildReport};
-use chatvault::pipeline::RunOptions;
+use chatvault::pipeline::{EncryptedCounts, RunOptions};
 
 use chatvault::pipeline::repair::{Asking, Diagnosis, Mending, Remedy, RepairReport, Trouble, diagnose, repair};
 use serde_json::{Value, json};
@@ -24,6 +24,30 @@ use std::sync::Arc;
 struct Known {
     settings: Option<settings::Settings>,
     account_id: Option<String>,
+    /// Why `vault.toml` cannot be used, where there is one. A person wrote it, so it stays as it is.
+    unusable: Option<String>,
+}
+
+impl Known {
+    /// There is no `vault.toml`, or nothing stands in it: a new one can be written.
+    fn lacks_settings(&self) -> bool {
+        self.settings.is_none() && self.unusable.is_none()
+    }
+
+    fn word(&self) -> &'static str {
+        match (&self.settings, &self.unusable) {
+            (Some(_), _) => "present",
+            (None, Some(_)) => "unusable",
+            (None, None) => "missing",
+        }
+    }
+
+    fn say_unusable(&self) {
+        if let Some(reason) = &self.unusable {
+            outln!("  SETTINGS vault.toml cannot be used, so LivePerson is not asked: {}", printable(reason));
+            outln!("    next: mend it by hand; or move it away, and `chatvault repair --execute` writes a new one");
+        }
+    }
 }
 
 pub(crate) fn run(args: &Repair, vault: &Path, output: &Output) -> Result<Exit, Failure> {
@@ -35,26 +59,37 @@ pub(crate) fn run(args: &Repair, vault: &Path, output: &Output) -> Result<Exit, 
     let now_ms = Clock::System.now_ms();
     if state != LedgerState::Whole {
         account_of(&known, None)?;
-        return say_rebuild(&state, &known, output);
+        return say_rebuild(&state, &known, vault, output);
     }
     let archive = open(vault)?;
     let account = account_of(&known, Some(&archive))?;
     let found = diagnose(&archive, !args.offline && known.settings.is_some(), now_ms, &|_| ())?;
     let affected = Affected::of(vault, &found.report);
     if output.for_machines() {
-        let mut document = document(&found, &found, &affected, known.settings.is_none());
+        let mut document = document(&found, &found, &affected, known.word());
         document["executed"] = json!(false);
         document["database"] = json!({ "state": "whole" });
+        document["key_warning"] = json!(key_warning(&found, vault));
         output.document(document, "repair")?;
     } else {
         print_findings(&found, &affected, now_ms, output);
-        if known.settings.is_none() {
-            outln!("  SETTINGS vault.toml is missing");
+        if let Some(warning) = key_warning(&found, vault) {
+            outln!("    {}: {warning}", output.styled(Style::Bad, "key"));
+        }
+        known.say_unusable();
+        if known.lacks_settings() {
+            outln!("  SETTINGS vault.toml is missing or empty");
             outln!("    would write a new one for account {account}");
         }
-        outln!("{}", verdict_dry(&found, known.settings.is_none(), output));
+        outln!("{}", verdict_dry(&found, &known, output));
     }
     Ok(if found.is_clean() && known.settings.is_some() { Exit::Complete } else { Exit::NotVerified })
+}
+
+/// That a key is missing, where the index is to be mended.
+fn key_warning(found: &Diagnosis, vault: &Path) -> Option<String> {
+    let mends_index = found.mendings.iter().any(|mending| mending.trouble == Trouble::Index);
+    if mends_index { Keys::of_environment().warning(vault) } else { None }
 }
 
 /// Reads `vault.toml`. Where there is none, `--account` stands in.
@@ -62,16 +97,26 @@ fn known(args: &Repair, vault: &Path) -> Result<Known, Failure> {
     if let Some(account) = &args.account {
         init::check_account(account)?;
     }
-    if !vault.join(settings::FILE).exists() {
-        return Ok(Known { settings: None, account_id: args.account.clone() });
+    let missing = || Known { settings: None, account_id: args.account.clone(), unusable: None };
+    if !vault.join(settings::FILE).exists() || is_blank(vault) {
+        return Ok(missing());
     }
-    let settings = settings::Settings::of_vault(vault)?;
+    let settings = match settings::Settings::of_vault(vault) {
+        Ok(settings) => settings,
+        Err(failure) => return Ok(Known { unusable: Some(failure.message), ..missing() }),
+    };
     if args.account.as_ref().is_some_and(|account| *account != settings.account_id) {
         let message = format!("--account names another account than vault.toml, which has {}", settings.account_id);
         return Err(Failure::usage(message).hint("leave --account out"));
     }
     let account_id = Some(settings.account_id.clone());
-    Ok(Known { settings: Some(settings), account_id })
+    Ok(Known { settings: Some(settings), account_id, unusable: None })
+}
+
+/// Whether nothing stands in `vault.toml`, as after a crash of the machine.
+fn is_blank(vault: &Path) -> bool {
+    std::fs::read(vault.join(settings::FILE))
+        .is_ok_and(|text| text.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace()))
 }
 
 fn account_of(known: &Known, archive: Option<&Archive>) -> Result<String, Failure> {
@@ -88,7 +133,7 @@ fn account_of(known: &Known, archive: Option<&Archive>) -> Result<String, Failur
 }
 
 /// The dry run of a vault without a ledger.
-fn say_rebuild(state: &LedgerState, known: &Known, output: &Output) -> Result<Exit, Failure> {
+fn say_rebuild(state: &LedgerState, known: &Known, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     let (word, reason) = match state {
         LedgerState::Lost => ("lost", "there is no vault.db, but files/ holds archived files".to_owned()),
         LedgerState::Unreadable(reason) => ("unreadable", reason.clone()),
@@ -96,9 +141,12 @@ fn say_rebuild(state: &LedgerState, known: &Known, output: &Output) -> Result<Ex
     };
     if output.for_machines() {
         let database = json!({ "state": word, "reason": reason, "unknown_afterwards": UNKNOWN });
-        let settings = if known.settings.is_some() { "present" } else { "missing" };
+        let key_warning = Keys::of_environment().warning(vault);
         output.document(
-            json!({ "executed": false, "database": database, "settings": settings, "findings": [], "ok": false }),
+            json!({
+                "executed": false, "database": database, "settings": known.word(), "findings": [], "ok": false,
+                "key_warning": key_warning,
+            }),
             "repair",
         )?;
         return Ok(Exit::NotVerified);
@@ -109,10 +157,21 @@ fn say_rebuild(state: &LedgerState, known: &Known, output: &Output) -> Result<Ex
     if matches!(state, LedgerState::Unreadable(_)) {
         outln!("    would move the old vault.db to quarantine/");
     }
-    outln!("    what can then not be known, as far as it cannot be read any more:");
+    if matches!(state, LedgerState::Unreadable(_)) {
+        outln!(
+            "    if every row of the old one can be read and its audit chain holds, they are copied and nothing is lost;"
+        );
+        outln!("    if not, what cannot be known afterwards, as far as it cannot be read any more:");
+    } else {
+        outln!("    what can then not be known:");
+    }
     UNKNOWN.iter().for_each(|what| outln!("      - {what}"));
-    if known.settings.is_none() {
+    known.say_unusable();
+    if known.lacks_settings() {
         outln!("    would write a new vault.toml");
+    }
+    if let Some(warning) = Keys::of_environment().warning(vault) {
+        outln!("    {}: {warning}", output.styled(Style::Bad, "key"));
     }
     let next = "nothing was changed; `chatvault repair --execute` does it";
     outln!("{}", output.styled(Style::Bad, next));
@@ -134,8 +193,12 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
         }
     };
     let account = account_of(&known, Some(&archive))?;
-    let wrote_settings = known.settings.is_none();
+    let wrote_settings = known.lacks_settings();
     if wrote_settings {
+        // One in which nothing stands makes room; one that a person wrote is never touched.
+        if is_blank(vault) {
+            std::fs::remove_file(vault.join(settings::FILE))?;
+        }
         init::write_settings(vault, &settings::template(&account, "va"))?;
     }
     if let (Some(report), false) = (&rebuilt, output.for_machines()) {
@@ -144,22 +207,35 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
     let now_ms = Clock::System.now_ms();
     // A copied ledger has the numbers of the old one; only a rebuilt one counts its files anew.
     let fresh_index = rebuilt.as_ref().is_some_and(|report| !report.copied_whole);
-    let limits = Limits::of_vault(vault)?;
+    let limits = match known.unusable {
+        None => Limits::of_vault(vault)?,
+        Some(_) => Limits::read(|_, _| Ok(None))?,
+    };
     let archive = limits.on(archive);
-    let options = Keys::of_environment().options(limits);
-    let report = run_with(&archive, acquire.as_ref(), fresh_index, now_ms, options, output)?;
+    let keys = Keys::of_environment();
+    let waited = EncryptedCounts::of_archive(&archive, keys.ring())?;
+    // Of a file that is set aside only the index of before still knows what it held.
+    let set_aside = rebuilt.as_ref().map(|report| report.damaged.clone()).unwrap_or_default();
+    let once_inside = Affected::of_files(vault, set_aside);
+    let report = run_with(&archive, acquire.as_ref(), fresh_index, now_ms, keys.options(limits), output)?;
+    let waiting = EncryptedCounts::of_archive(&archive, keys.ring())?;
+    // What waited before is no news; what was open and is closed now is.
+    let is_closed_again = waiting.records > waited.records;
     drop(archive);
-    let affected = Affected::of(vault, &report.before.report);
+    let affected = Affected::of(vault, &report.before.report).with(once_inside);
     if output.for_machines() {
-        let mut document = document(&report.after, &report.before, &affected, false);
+        let mut document = document(&report.after, &report.before, &affected, "present");
+        document["ok"] = json!(report.after.is_ok() && !report.before.mendings.iter().any(is_lost));
         document["executed"] = json!(true);
         document["database"] = match &rebuilt {
             None => json!({ "state": "whole" }),
             Some(report) => json!({ "state": "rebuilt", "rebuilt": report, "unknown": unknown(report) }),
         };
-        document["settings"] = json!(if wrote_settings { "written" } else { "present" });
+        document["settings"] = json!(if wrote_settings { "written" } else { known.word() });
         document["acquire_failure"] = json!(acquire_failure(&report));
         document["index_failure"] = json!(report.index_failure.as_ref().map(ToString::to_string));
+        document["encrypted"] = json!(waiting);
+        document["key_problem"] = keys.problem_json();
         output.document(document, "repair")?;
     } else {
         print_findings(&report.before, &affected, now_ms, output);
@@ -171,9 +247,17 @@ fn execute(args: &Repair, vault: &Path, known: Known, state: &LedgerState, outpu
         if wrote_settings {
             outln!("  SETTINGS vault.toml was missing; a new one was written for account {account}: check its region");
         }
+        known.say_unusable();
         outln!("{}", verdict_done(&report, rebuilt.is_some() || wrote_settings, output));
+        if is_closed_again {
+            keys.print(&waiting);
+        }
     }
-    exit_of(report, output)
+    let exit = match exit_of(report, output)? {
+        Exit::Complete if known.unusable.is_some() => Exit::NotVerified,
+        exit => exit,
+    };
+    Ok(if is_closed_again { keys.exit(&waiting, exit) } else { exit })
 }
 
 fn run_with(
@@ -202,7 +286,7 @@ fn acquire_failure(report: &RepairReport) -> Option<String> {
 }
 
 fn exit_of(report: RepairReport, output: &Output) -> Result<Exit, Failure> {
-    if report.after.is_clean() && report.index_failure.is_none() {
+    if report.is_mended() && report.index_failure.is_none() {
         return Ok(Exit::Complete);
     }
     let interrupted = report.acquired.as_ref().is_some_and(|acquired| acquired.interrupted);
@@ -261,8 +345,8 @@ fn print_rebuilt(report: &RebuildReport) {
 }
 
 /// A document as `verify` gives, of the vault as it is now, with what becomes of each finding.
-fn document(state: &Diagnosis, found: &Diagnosis, affected: &Affected, lost_settings: bool) -> Value {
-    let ok = state.is_ok() && !lost_settings;
+fn document(state: &Diagnosis, found: &Diagnosis, affected: &Affected, settings: &str) -> Value {
+    let ok = state.is_ok() && settings == "present";
     let mut document = to_json(&state.report, &state.index, affected, ok);
     document["findings"] = with_findings(found)
         .map(|(mending, finding)| {
@@ -272,7 +356,7 @@ fn document(state: &Diagnosis, found: &Diagnosis, affected: &Affected, lost_sett
             value
         })
         .collect();
-    document["settings"] = json!(if lost_settings { "missing" } else { "present" });
+    document["settings"] = json!(settings);
     document
 }
 
@@ -285,7 +369,12 @@ fn kind(trouble: Trouble) -> Kind {
         Trouble::Chain => Kind::Chain,
         Trouble::Index => Kind::Index,
         Trouble::Writable => Kind::Writable,
+        Trouble::Evidence => Kind::Evidence,
     }
+}
+
+fn is_lost(mending: &Mending) -> bool {
+    mending.done == Some(false) && matches!(mending.remedy, Remedy::Salvage { .. })
 }
 
 fn is_mendable(mending: &Mending) -> bool {
@@ -335,6 +424,9 @@ fn left(mending: &Mending) -> &'static str {
         (Trouble::Damaged | Trouble::Missing, _) => {
             "`chatvault import COPY`, with a copy of the same name from a backup, puts the archived bytes back"
         }
+        (Trouble::Unlisted, Remedy::Salvage { .. }) => {
+            "`chatvault sync` fetches it while LivePerson has it; or `chatvault import COPY`, with a whole copy from a backup"
+        }
         (Trouble::Unlisted, _) => "look at it, and move it out of files/ by hand",
         (trouble, _) => kind(trouble).next(),
     }
@@ -353,6 +445,15 @@ fn remedy(mending: &Mending, now_ms: i64) -> String {
         Remedy::SetAside { reason } => {
             (format!("would move it to quarantine/: {reason}"), format!("moved to quarantine/: {reason}"))
         }
+        Remedy::Salvage { reason } => {
+            return match mending.done {
+                None => format!(
+                    "it is damaged: {reason}; would move it to quarantine/, count its name as damaged, and keep what can be \
+                     read of it as a file of its own"
+                ),
+                Some(_) => format!("it is damaged: {reason}"),
+            };
+        }
         Remedy::MakeReadOnly => ("would make it read-only".to_owned(), "made read-only".to_owned()),
         Remedy::MendIndex => ("would bring the index up, or make it anew".to_owned(), "the index is whole".to_owned()),
         Remedy::None { reason } => return format!("cannot be mended here: {reason}"),
@@ -364,10 +465,10 @@ fn remedy(mending: &Mending, now_ms: i64) -> String {
     }
 }
 
-fn verdict_dry(found: &Diagnosis, lost_settings: bool, output: &Output) -> String {
-    let all = found.mendings.len() as u64 + u64::from(lost_settings);
-    let mendable =
-        found.mendings.iter().filter(|mending| is_mendable(mending)).count() as u64 + u64::from(lost_settings);
+fn verdict_dry(found: &Diagnosis, known: &Known, output: &Output) -> String {
+    let lost_settings = u64::from(known.lacks_settings());
+    let all = found.mendings.len() as u64 + u64::from(known.settings.is_none());
+    let mendable = found.mendings.iter().filter(|mending| is_mendable(mending)).count() as u64 + lost_settings;
     if all == 0 {
         return output.styled(Style::Good, "nothing to mend").into_owned();
     }
@@ -384,7 +485,9 @@ fn verdict_dry(found: &Diagnosis, lost_settings: bool, output: &Output) -> Strin
 
 fn verdict_done(report: &RepairReport, was_rebuilt: bool, output: &Output) -> String {
     let done = report.before.mendings.iter().filter(|mending| mending.done == Some(true)).count() as u64;
-    match report.after.mendings.len() as u64 {
+    // What was set aside damaged is not seen in the vault any more, and lost all the same.
+    let set_aside = report.before.mendings.iter().filter(|mending| is_lost(mending)).count() as u64;
+    match report.after.mendings.len() as u64 + set_aside {
         0 if done == 0 && !was_rebuilt => output.styled(Style::Good, "nothing to mend").into_owned(),
         0 => {
             let line = format!("{} mended; verified: unchanged and complete in itself", counted(done, "finding"));

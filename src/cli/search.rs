@@ -237,6 +237,20 @@ pub(super) fn warn_if_incomplete(coverage: Coverage) {
             counted(coverage.encrypted, "record")
         ));
     }
+    if coverage.damaged_names > 0 {
+        let verb = if coverage.damaged_names == 1 { "was" } else { "were" };
+        gaps.push(format!(
+            "{} {verb} never received whole, `chatvault verify` names them",
+            counted(coverage.damaged_names, "file")
+        ));
+    }
+    if coverage.unproven > 0 {
+        let verb = if coverage.unproven == 1 { "was" } else { "were" };
+        gaps.push(format!(
+            "{} {verb} salvaged from damaged files, and no check sum speaks for the text (UNPROVEN)",
+            counted(coverage.unproven, "record")
+        ));
+    }
     // Also when quiet: a number without it would be taken for the whole truth.
     eprintln!("WARNING: this does not cover everything: {}", gaps.join("; "));
 }
@@ -249,6 +263,8 @@ pub(super) fn coverage_json(coverage: Coverage) -> Value {
         "files_behind": coverage.files_behind,
         "unreadable": coverage.unreadable,
         "encrypted": coverage.encrypted,
+        "unproven": coverage.unproven,
+        "damaged_names": coverage.damaged_names,
         "complete": coverage.complete,
     })
 }

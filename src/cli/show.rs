@@ -17,6 +17,10 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
+/// What is said of a record that no check sum speaks for.
+const UNPROVEN: &str = "UNPROVEN: salvaged from a damaged file; no check sum speaks for this record, its text may be altered. The \
+                        SHA-256 is that of the salvage file.";
+
 pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     let archive = open(vault)?;
     let reader = open_index(vault)?;
@@ -96,7 +100,7 @@ fn print_raw(archive: &Archive, stored: &StoredConversation, limits: DecodeLimit
         let file = archive.file_by_path(&record.file)?.ok_or_else(|| {
             Failure::new(Exit::Failed, format!("{} is not in the archive", record.file)).hint("run `chatvault verify`")
         })?;
-        let bytes = raw_record(archive.open_file(&file)?, record.record, limits)?.ok_or_else(|| {
+        let bytes = raw_record(archive.open_proven(&file)?, record.record, limits)?.ok_or_else(|| {
             let message = format!("{} no longer holds record {}", record.file, record.record);
             Failure::new(Exit::Failed, message).hint("run `chatvault verify`")
         })?;
@@ -184,6 +188,9 @@ fn provenance_of(at: usize, revision: &Revision, record: &Record, file: Option<&
     if let Some(salvage) = came.and_then(|came| came.salvage.as_ref()) {
         value["salvage"] = json!(salvage);
     }
+    if record.unproven {
+        value["unproven"] = json!(true);
+    }
     value
 }
 
@@ -230,6 +237,9 @@ fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
     for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
         let place = format!("{} · record {} · SHA-256 {}", record.file, record.record, record.sha256);
         outln!("{}", output.styled(Style::Dim, &place));
+        if record.unproven {
+            outln!("{}", output.styled(Style::Bad, UNPROVEN));
+        }
     }
 }
 

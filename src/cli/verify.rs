@@ -9,7 +9,9 @@ use super::exit::{Exit, Failure};
 use super::findings::{Finding, Kind, findings};
 use super::output::{Output, Style, bytes, counted, number, printable};
 use super::{open, settings};
-use chatvault::archive::{Part, VerifyReport};
+use chatvault::archive::layout::DATABASE;
+use chatvault::archive::rebuild::examine;
+use chatvault::archive::{LedgerState, Part, RealDisk, VerifyReport};
 use chatvault::index::Reader;
 use chatvault::pipeline::index_home;
 use chatvault::pipeline::repair::{IndexState, index_state};
@@ -19,9 +21,60 @@ use std::path::Path;
 use std::time::Instant;
 
 pub(crate) fn run(args: &Verify, vault: &Path, output: &Output) -> Result<Exit, Failure> {
-    settings::Settings::of_vault(vault)?;
-    let archive = open(vault)?;
+    let settings = settings_of(vault)?;
     let part = args.read_data_subset.as_deref().map_or(Ok(Part { part: 1, of: 1 }), part)?;
+    let objection = match examine(vault, &RealDisk)? {
+        LedgerState::Unreadable(reason) => Some(format!("vault.db is unreadable: {reason}")),
+        // Opening it says what a lost one means.
+        LedgerState::Whole | LedgerState::Lost => None,
+    };
+    if let Some(reason) = &settings {
+        output.note(&format!("the archive does not need vault.toml, but `sync` does: {reason}"));
+    }
+    // As much as such a database still gives is worth a look at the files.
+    match (reread(part, vault, objection.as_deref(), settings.is_some(), output), objection) {
+        (Err(_), Some(reason)) => say_unreadable(reason, output),
+        (outcome, _) => outcome.map_err(not_verified),
+    }
+}
+
+/// Why `vault.toml` cannot be used. Without it and without a database there is no vault.
+fn settings_of(vault: &Path) -> Result<Option<String>, Failure> {
+    match settings::Settings::of_vault(vault) {
+        Ok(_) => Ok(None),
+        Err(failure) if failure.exit == Exit::NoVault && !vault.join(DATABASE).exists() => Err(failure),
+        Err(failure) if failure.exit == Exit::NoVault => Ok(Some("it is missing".to_owned())),
+        Err(failure) => Ok(Some(failure.message)),
+    }
+}
+
+/// A vault that cannot be read is one that is not verified.
+fn not_verified(failure: Failure) -> Failure {
+    let exit = if failure.exit == Exit::Failed { Exit::NotVerified } else { failure.exit };
+    Failure { exit, ..failure }
+}
+
+fn say_unreadable(reason: String, output: &Output) -> Result<Exit, Failure> {
+    let finding = Finding { kind: Kind::Database, file: None, what: reason };
+    if output.for_machines() {
+        let document = json!({ "ok": false, "findings": [finding.to_json(&[])], "recorded": false });
+        output.document(document, "verify")?;
+    } else {
+        outln!("  DATABASE {}", printable(&finding.what));
+        outln!("    {}; next: {}", finding.kind.severity().name(), finding.kind.next());
+        outln!("{}", output.styled(Style::Bad, "NOT verified"));
+    }
+    Ok(Exit::NotVerified)
+}
+
+fn reread(
+    part: Part,
+    vault: &Path,
+    objection: Option<&str>,
+    lacks_settings: bool,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let archive = open(vault)?;
     let started = Instant::now();
     let bar = match output.progress {
         super::output::ProgressStyle::Bar => {
@@ -34,13 +87,19 @@ pub(crate) fn run(args: &Verify, vault: &Path, output: &Output) -> Result<Exit, 
     let report = archive.verify_part(part, &|done| bar.set_position(done), threads)?;
     bar.finish_and_clear();
     let index = index_state(&archive)?;
-    let ok = report.is_ok() && index.ok;
+    let ok = report.is_ok() && index.ok && objection.is_none();
     let affected = Affected::of(vault, &report);
-    let found = findings(&report, index.reason.as_deref(), index.ok);
-    let recorded = record_verified(vault, &report, part, &index, ok);
+    let mut found = findings(&report, index.reason.as_deref(), index.ok);
+    let of_database = objection.map(|what| Finding { kind: Kind::Database, file: None, what: what.to_owned() });
+    found.splice(0..0, of_database);
+    let recorded = match objection {
+        None => record_verified(vault, &report, part, &index, ok),
+        Some(_) => Err("nothing is written to a damaged database".to_owned()),
+    };
     if output.for_machines() {
         let mut document = to_json(&report, &index, &affected, ok);
         document["findings"] = found.iter().map(|finding| finding.to_json(affected.of_finding(finding))).collect();
+        document["settings"] = json!(if lacks_settings { "missing" } else { "present" });
         document["recorded"] = json!(recorded.is_ok());
         document["not_recorded"] = json!(recorded.err());
         output.document(document, "verify")?;
@@ -73,6 +132,8 @@ fn record_verified(
             "unlisted": files.unlisted.len(), "altered_rows": files.altered_rows.len(), "writable": files.writable.len(),
         },
         "chain": { "rows": report.chain.rows, "head": report.chain.head },
+        "quarantine": { "checked": report.quarantine.checked, "lost": report.quarantine.lost.len() },
+        "known_damage": report.known_damage.len(),
         "index": { "documents": index.documents, "records": index.records, "expected": index.expected, "ok": index.ok },
     });
     record(vault, |archive| archive.note_condition(report, part, Some(&payload)))
@@ -99,6 +160,11 @@ impl Affected {
             .map(|file| file.file.clone())
             .chain(report.files.missing.iter().map(|file| file.file.clone()))
             .collect();
+        Affected::of_files(vault, hit)
+    }
+
+    /// Those in these files, paths relative to the vault.
+    pub(super) fn of_files(vault: &Path, hit: Vec<String>) -> Affected {
         let mut affected: Vec<(String, Vec<String>)> = hit.into_iter().map(|file| (file, Vec::new())).collect();
         if affected.is_empty() {
             return Affected(affected);
@@ -117,6 +183,12 @@ impl Affected {
             ids.dedup();
         }
         Affected(affected)
+    }
+
+    /// Together with those of other files.
+    pub(super) fn with(mut self, other: Affected) -> Affected {
+        self.0.extend(other.0);
+        self
     }
 
     pub(super) fn of_finding(&self, finding: &Finding) -> &[String] {
@@ -155,6 +227,10 @@ fn print(
     let files = &report.files;
     let rate = files.bytes as f64 / 1e6 / elapsed_s.max(0.001);
     outln!("{} read ({}, {rate:.0} MB/s)", counted(files.checked, "file"), bytes(files.bytes));
+    if report.quarantine.checked > 0 {
+        let (pieces, size) = (counted(report.quarantine.checked, "piece"), bytes(report.quarantine.bytes));
+        outln!("{pieces} of evidence in quarantine/ read ({size})");
+    }
     if report.chain.ok {
         outln!("audit chain: {} rows, unbroken", number(report.chain.rows));
     }
@@ -177,10 +253,15 @@ fn print(
             outln!("    {}; next: {}", finding.kind.severity().name(), finding.kind.next());
         }
     }
-    let verdict = if ok {
-        output.styled(Style::Good, "verified: unchanged and complete in itself")
-    } else {
-        output.styled(Style::Bad, "NOT verified")
+    let known = report.known_damage.len() as u64;
+    let verdict = match (ok, known) {
+        (true, 0) => output.styled(Style::Good, "verified: unchanged and complete in itself").into_owned(),
+        (true, _) => {
+            let told =
+                format!("verified: unchanged, but {} known to be damaged, see the notes above", counted(known, "name"));
+            output.styled(Style::Good, &told).into_owned()
+        }
+        (false, _) => output.styled(Style::Bad, "NOT verified").into_owned(),
     };
     outln!("{verdict} ({elapsed_s:.1} s)");
 }

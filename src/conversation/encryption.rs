@@ -1,6 +1,6 @@
 //! What of a conversation came encrypted, and the marker that stands in the transcript for what no key has opened.
 
-use super::Conversation;
+use super::{Conversation, Role};
 use serde::{Deserialize, Serialize};
 
 /// OpenPGP messages that stood in the records of a conversation. Counted over all its revisions.
@@ -26,10 +26,13 @@ impl Encryption {
 }
 
 /// First words of a marker.
-const OPENING: &str = "[encrypted for ";
+pub(super) const OPENING: &str = "[encrypted for ";
 
 /// What stands in a transcript for a message that is damaged.
 pub const DAMAGED_MARKER: &str = "[damaged OpenPGP message]";
+
+/// What stands in a transcript for a message that this version cannot open, whatever the key.
+pub const UNSUPPORTED_MARKER: &str = "[OpenPGP message of an unsupported kind]";
 
 /// What stands in a transcript for a message that could not be opened: `[encrypted for key 0x89ABCDEF01234567]`.
 pub fn encrypted_marker(key_ids: &[String]) -> String {
@@ -50,13 +53,22 @@ pub fn encrypted_marker(key_ids: &[String]) -> String {
 
 /// Whether a text is a marker and nothing else.
 pub fn is_encrypted_marker(text: &str) -> bool {
-    text == DAMAGED_MARKER || (text.starts_with(OPENING) && text.ends_with(']'))
+    text == DAMAGED_MARKER || text == UNSUPPORTED_MARKER || (text.starts_with(OPENING) && text.ends_with(']'))
 }
 
 impl Conversation {
     /// Messages of which this conversation shows only a marker, or nothing.
     pub fn unreadable_messages(&self) -> u64 {
         self.encrypted.as_ref().map_or(0, |encrypted| encrypted.unreadable)
+    }
+
+    /// Whether this only stands for an encrypted part of a file, of which nothing is known but its keys.
+    pub fn is_stand_in(&self) -> bool {
+        let is_one_marker = match self.messages.as_slice() {
+            [only] => only.role == Role::System && is_encrypted_marker(&only.text),
+            _ => false,
+        };
+        is_one_marker && self.conversation_id.is_none() && self.unreadable_messages() > 0
     }
 }
 
@@ -72,7 +84,7 @@ mod tests {
         assert_eq!(encrypted_marker(&ids(&["A", "B"])), "[encrypted for keys 0xA, 0xB]");
         assert_eq!(encrypted_marker(&ids(&["A", "B", "C", "D", "E"])), "[encrypted for keys 0xA, 0xB, 0xC, 2 more]");
         assert_eq!(encrypted_marker(&ids(&[&zeros])), "[encrypted for a key that is not named]");
-        for text in [encrypted_marker(&ids(&["A"])), DAMAGED_MARKER.to_owned()] {
+        for text in [encrypted_marker(&ids(&["A"])), DAMAGED_MARKER.to_owned(), UNSUPPORTED_MARKER.to_owned()] {
             assert!(is_encrypted_marker(&text));
         }
         assert!(!is_encrypted_marker("is it [encrypted for key 0xA]"));

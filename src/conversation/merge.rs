@@ -4,11 +4,11 @@
 //! that people search and read is their merge: the later one wins field by field, and nothing that only an earlier one
 //! said is lost. The order of revisions depends on what they are, never on the order in which they were indexed.
 
-use super::{Conversation, Supplement, parts};
+use super::{Conversation, Supplement, parts, views};
 use serde::{Deserialize, Serialize};
 
 /// Where one record lies in the archive.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// Path of the file inside the vault.
     pub file: String,
@@ -16,6 +16,8 @@ pub struct Record {
     pub sha256: String,
     /// Zero-based ordinal of the conversation record in that file.
     pub record: u64,
+    /// No check sum speaks for its bytes: it stands in the unproven part of a salvage file, and may have been altered.
+    pub unproven: bool,
 }
 
 /// One distinct version of a conversation.
@@ -39,11 +41,20 @@ pub struct StoredConversation {
     pub revisions: Vec<Revision>,
 }
 
+impl Revision {
+    /// No check sum speaks for this version: it was never received but in the unproven part of a salvage file.
+    pub fn is_unproven(&self) -> bool {
+        self.records.iter().all(|record| record.unproven)
+    }
+}
+
 impl StoredConversation {
-    /// Puts revisions in order and folds those with equal content into one.
+    /// Puts revisions in order and folds those with equal content into one. Of a record that was read with one key and with another,
+    /// what either opened is kept.
     ///
     /// The result is the same whatever the order of `revisions`, and adding a record that is already in changes nothing.
-    pub fn from_revisions(mut revisions: Vec<Revision>) -> StoredConversation {
+    pub fn from_revisions(revisions: Vec<Revision>) -> StoredConversation {
+        let mut revisions = views::joined(revisions);
         for revision in &mut revisions {
             revision.records.sort();
         }
@@ -65,13 +76,27 @@ impl StoredConversation {
 
     /// Distinct versions of the conversation itself: surveys and web sessions add to it and are none.
     pub fn version_count(&self) -> usize {
-        self.revisions.iter().filter(|revision| revision.content.supplement.is_none()).count().max(1)
+        self.versions().count().max(1)
+    }
+
+    /// Versions of the conversation itself. A record that says less than another one, only because no key for it is at hand, is
+    /// none.
+    fn versions(&self) -> impl Iterator<Item = &Revision> {
+        self.revisions.iter().filter(|revision| {
+            let says_less = || {
+                self.revisions
+                    .iter()
+                    .any(|other| other.source == revision.source && views::says_less(&revision.content, &other.content))
+            };
+            revision.content.supplement.is_none() && (revision.content.unreadable_messages() == 0 || !says_less())
+        })
     }
 
     /// Whether one source sent the conversation more than once, with other content.
     pub fn was_revised(&self) -> bool {
-        let versions = || self.revisions.iter().filter(|revision| revision.content.supplement.is_none());
-        versions().enumerate().any(|(at, one)| versions().skip(at + 1).any(|other| other.source == one.source))
+        self.versions()
+            .enumerate()
+            .any(|(at, one)| self.versions().skip(at + 1).any(|other| other.source == one.source))
     }
 
     /// What one source alone says, oldest first within it; `None` where it says nothing.
@@ -102,6 +127,12 @@ impl StoredConversation {
     /// Number of archive records that this conversation accounts for.
     pub fn record_count(&self) -> u64 {
         self.revisions.iter().map(|revision| revision.records.len() as u64).sum()
+    }
+
+    /// Number of archive records whose version no check sum speaks for, see [`Revision::is_unproven`].
+    pub fn unproven_count(&self) -> u64 {
+        let unproven = self.revisions.iter().filter(|revision| revision.is_unproven());
+        unproven.map(|revision| revision.records.len() as u64).sum()
     }
 
     /// The view people search and read.
@@ -222,7 +253,7 @@ mod tests {
     }
 
     fn revision(age_ms: i64, record: u64, content: Conversation) -> Revision {
-        let record = Record { file: "f".into(), sha256: "00".into(), record };
+        let record = Record { file: "f".into(), sha256: "00".into(), record, unproven: false };
         Revision { age_ms, source: "data-access".into(), records: vec![record], content }
     }
 
@@ -267,6 +298,20 @@ mod tests {
         assert_eq!(stored.revisions.len(), 1);
         assert_eq!(stored.record_count(), 2);
         assert_eq!(stored.revisions[0].age_ms, 1);
+    }
+
+    #[test]
+    fn a_version_that_also_came_whole_is_proven() {
+        let mut salvaged = revision(1, 0, conversation(vec![line("a", 1, "x")]));
+        salvaged.records[0].unproven = true;
+        let alone = StoredConversation::from_revisions(vec![salvaged.clone()]);
+        assert_eq!((alone.revisions[0].is_unproven(), alone.unproven_count()), (true, 1));
+        let whole = revision(2, 1, salvaged.content.clone());
+        let both = StoredConversation::from_revisions(vec![salvaged.clone(), whole]);
+        assert_eq!((both.revisions.len(), both.unproven_count()), (1, 0), "the same content, and a check sum for it");
+        let other = revision(2, 1, conversation(vec![line("a", 1, "y")]));
+        let differs = StoredConversation::from_revisions(vec![salvaged, other]);
+        assert_eq!((differs.revisions.len(), differs.unproven_count()), (2, 1), "its words are still in the view");
     }
 
     #[test]

@@ -13,9 +13,10 @@ mod message;
 mod parts;
 mod plain;
 mod sde;
+mod views;
 
 pub use details::{AgentProfile, Campaign, Consumer, Dialog, Intent, Supplement, Transfer};
-pub use encryption::{DAMAGED_MARKER, Encryption, encrypted_marker, is_encrypted_marker};
+pub use encryption::{DAMAGED_MARKER, Encryption, UNSUPPORTED_MARKER, encrypted_marker, is_encrypted_marker};
 pub use merge::{Record, Revision, StoredConversation, merge};
 pub use message::{MASK, Message, Role};
 pub use plain::{PlainText, plain_text};

@@ -92,6 +92,8 @@ impl<R: Read> Read for Metered<R> {
 pub(super) struct Opened<'a> {
     /// What the text itself starts like once unpacked.
     pub(super) container: Container,
+    /// Layers of gzip that were taken off.
+    pub(super) layers: usize,
     /// The unpacked bytes.
     pub(super) bytes: Box<dyn BufRead + 'a>,
 }
@@ -99,14 +101,14 @@ pub(super) struct Opened<'a> {
 /// Unpacks gzip layers (a gzip inside a gzip too) until something else comes out.
 pub(super) fn open<'a>(reader: impl Read + 'a, budget: &Budget) -> io::Result<Opened<'a>> {
     let mut bytes: Box<dyn BufRead + 'a> = Box::new(BufReader::with_capacity(READ_AHEAD, reader));
-    for _ in 0..MAX_LAYERS {
+    for layers in 0..MAX_LAYERS {
         // A first read may give a single byte, which tells nothing.
         let mut start = Vec::with_capacity(START_BYTES);
         (&mut bytes).take(START_BYTES as u64).read_to_end(&mut start)?;
         let container = container_of(&start);
         bytes = Box::new(io::Cursor::new(start).chain(bytes));
         if container != Container::Gzip {
-            return Ok(Opened { container, bytes });
+            return Ok(Opened { container, layers, bytes });
         }
         let inflated = Metered { inner: MultiGzDecoder::new(bytes), budget: budget.clone() };
         bytes = Box::new(BufReader::with_capacity(2 * READ_AHEAD, inflated));

@@ -449,6 +449,21 @@ mod tests {
         (ids, report)
     }
 
+    /// Exports that were put together have a byte-order mark before each part; none of them is a record.
+    #[test]
+    fn a_byte_order_mark_before_any_record_is_no_record() {
+        for separator in ["\n\u{feff}", "\u{feff}", "\r\n\u{feff}\u{feff}\n"] {
+            let text = format!("\u{feff}{}{separator}{}{separator}{}", record(1), record(2), record(3));
+            let (ids, report) = read(&text);
+            assert_eq!(ids, ["1", "2", "3"], "{separator:?}");
+            assert_eq!(report.problems.total(), 0, "{separator:?}: {:?}", report.problems);
+            let raw = crate::decode::locate_record(Cursor::new(text.as_bytes()), 1, DecodeLimits::default());
+            let raw = raw.expect("memory is readable").expect("the second record has the ordinal 1");
+            assert_eq!(raw.conversation_id.as_deref(), Some("2"), "{separator:?}");
+            assert_eq!(raw.offset, text.find(&record(2)).map(|at| at as u64), "{separator:?}");
+        }
+    }
+
     /// A record cut at any byte costs only itself, however the records stand side by side.
     #[test]
     fn a_cut_record_costs_only_itself() {

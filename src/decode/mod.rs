@@ -65,6 +65,8 @@ pub struct FileContext {
 pub struct Salvaged {
     /// Bytes of the text that a check sum speaks for.
     pub proven_bytes: u64,
+    /// Bytes of the text.
+    pub readable_bytes: u64,
     /// Behind them bytes may be wrong, not only missing: the first thing that is not as it should be ends the reading, and what is
     /// read gives way to another record of the same window that says otherwise.
     pub is_corrupt: bool,
@@ -149,16 +151,33 @@ pub fn decode_file<R: Read + Seek>(
 /// # Errors
 /// As [`decode_file`].
 pub fn decode_with_keys<R: Read + Seek>(
+    file: R,
+    context: &FileContext,
+    limits: DecodeLimits,
+    keys: &Keyring,
+    sink: &mut Sink<'_>,
+) -> io::Result<FileReport> {
+    decode_again(file, context, limits, keys, &|_| false, sink)
+}
+
+/// As [`decode_with_keys`], of a file that was read before. `is_open` says of an ordinal whether all of that record is open already:
+/// it is handed over as always, but waits for no key.
+///
+/// # Errors
+/// As [`decode_file`].
+pub fn decode_again<R: Read + Seek>(
     mut file: R,
     context: &FileContext,
     limits: DecodeLimits,
     keys: &Keyring,
+    is_open: &dyn Fn(u64) -> bool,
     sink: &mut Sink<'_>,
 ) -> io::Result<FileReport> {
     let file_bytes = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
     let mut decoder = Decoder::new(context, limits, file_bytes, sink);
     decoder.keys = Some(keys);
+    decoder.is_open = is_open;
     decoder.file(file)?;
     Ok(decoder.report)
 }
@@ -233,8 +252,12 @@ struct Decoder<'d, 's> {
     stopped: bool,
     /// Keys at hand; none where only places are looked for.
     keys: Option<&'d Keyring>,
+    /// Ordinals of records that were opened before; see [`decode_again`].
+    is_open: &'d dyn Fn(u64) -> bool,
     /// The encrypted part that is being read: everything in it has its ordinal.
     part: Option<Encryption>,
+    /// Layers of gzip around the text that is being read.
+    layers: usize,
     /// Ordinal of the record whose JSON is to be kept, and the record.
     wanted: Option<u64>,
     raw: Option<RawRecord>,
@@ -251,7 +274,21 @@ impl<'d, 's> Decoder<'d, 's> {
     fn new(context: &'d FileContext, limits: DecodeLimits, file_bytes: u64, sink: &'d mut Sink<'s>) -> Self {
         let report = FileReport::default();
         let (keys, part, wanted, raw) = (None, None, None, None);
-        Decoder { context, limits, file_bytes, report, ordinal: 0, sink, stopped: false, keys, part, wanted, raw }
+        Decoder {
+            context,
+            limits,
+            file_bytes,
+            report,
+            ordinal: 0,
+            sink,
+            stopped: false,
+            keys,
+            is_open: &|_| false,
+            part,
+            layers: 0,
+            wanted,
+            raw,
+        }
     }
 
     fn file(&mut self, mut file: impl Read + Seek) -> io::Result<()> {
@@ -275,14 +312,17 @@ impl<'d, 's> Decoder<'d, 's> {
 
     fn stream(&mut self, reader: impl Read, budget: &Budget) {
         match container::open(reader, budget) {
-            Ok(opened) => match opened.container {
-                Container::AvroContainer => avro_ocf::read(opened.bytes, budget, self),
-                Container::OpenPgp => self.openpgp(opened.bytes),
-                Container::Zip => {
-                    self.note(ProblemKind::DamagedContainer, 0, "a zip file inside gzip is not read");
+            Ok(opened) => {
+                self.layers = opened.layers;
+                match opened.container {
+                    Container::AvroContainer => avro_ocf::read(opened.bytes, budget, self),
+                    Container::OpenPgp => self.openpgp(opened.bytes),
+                    Container::Zip => {
+                        self.note(ProblemKind::DamagedContainer, 0, "a zip file inside gzip is not read");
+                    }
+                    Container::Gzip | Container::Plain => envelope::read(opened.bytes, self),
                 }
-                Container::Gzip | Container::Plain => envelope::read(opened.bytes, self),
-            },
+            }
             Err(error) => self.unreadable(0, &error),
         }
     }
@@ -379,11 +419,16 @@ impl<'d, 's> Decoder<'d, 's> {
         content.is_masked = memchr::memmem::find(raw.json, MASK.as_bytes()).is_some();
         let mut age_ms =
             envelope.age_ms.or(self.context.window_start_ms).or(envelope.end_ms).or(content.end_ms).unwrap_or(0);
-        if self.context.salvaged.is_some_and(|salvaged| salvaged.is_corrupt && byte >= salvaged.proven_bytes) {
+        let unproven = self.is_unproven(raw);
+        if unproven && self.context.salvaged.is_some_and(|salvaged| salvaged.is_corrupt) {
             age_ms = age_ms.saturating_sub(1);
         }
-        let record =
-            Record { file: self.context.path.clone(), sha256: self.context.sha256.clone(), record: self.ordinal };
+        let record = Record {
+            file: self.context.path.clone(),
+            sha256: self.context.sha256.clone(),
+            record: self.ordinal,
+            unproven,
+        };
         match &self.part {
             Some(found) => content.encrypted.get_or_insert_default().add(found),
             None => self.ordinal += 1,
@@ -396,6 +441,16 @@ impl<'d, 's> Decoder<'d, 's> {
             content,
         };
         self.stopped = !(self.sink)(revision);
+    }
+
+    /// Whether a record ends behind the part of a salvage file that a check sum speaks for.
+    fn is_unproven(&self, raw: &Raw<'_>) -> bool {
+        let Some(salvaged) = self.context.salvaged else { return false };
+        match raw.offset {
+            Some(start) if self.layers <= 1 => start + raw.json.len() as u64 > salvaged.proven_bytes,
+            // Where it stands in the text that was salvaged is not known, so it is taken to stand in the worse part.
+            _ => salvaged.proven_bytes < salvaged.readable_bytes,
+        }
     }
 
     fn broken(&mut self, kind: ProblemKind, byte: u64, detail: impl Into<String>) {

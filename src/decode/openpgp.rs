@@ -10,6 +10,7 @@
 
 use super::armor;
 use pgp::composed::{DecryptionOptions, Deserializable, Esk, Message, SignedSecretKey, TheRing};
+use pgp::crypto::public_key::PublicKeyAlgorithm;
 use pgp::types::{KeyDetails, Password, PkeskVersion, Seipdv1ReadMode};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -176,9 +177,27 @@ impl Keyring {
         Err(if is_locked { Sealed::Locked } else { Sealed::NoKey })
     }
 
+    /// Whether all session keys for the keys at hand are of an algorithm that the library does not open.
+    fn has_no_method(&self, session_keys: &[Esk]) -> bool {
+        let mut algorithms = session_keys
+            .iter()
+            .filter(|key| recipients(std::slice::from_ref(key)).iter().any(|id| self.open.contains(id)))
+            .filter_map(|key| match key {
+                Esk::PublicKeyEncryptedSessionKey(key) => key.algorithm().ok(),
+                Esk::SymKeyEncryptedSessionKey(_) => None,
+            })
+            .peekable();
+        algorithms.peek().is_some() && algorithms.all(|algorithm| !is_opened_here(algorithm))
+    }
+
     fn decrypt<'m>(&self, message: Message<'m>, mode: Seipdv1ReadMode) -> Result<Message<'m>, Sealed> {
         let is_for_named = match &message {
             Message::Encrypted { esk, .. } => recipients(esk).iter().any(|id| self.open.contains(id)),
+            _ => false,
+        };
+        // The library takes such a session key for one that does not fit.
+        let is_unsupported = match &message {
+            Message::Encrypted { esk, .. } => self.has_no_method(esk),
             _ => false,
         };
         let ring = TheRing {
@@ -190,6 +209,9 @@ impl Keyring {
         match message.decrypt_the_ring(ring, true) {
             Ok((message, _)) => Ok(message),
             Err(pgp::errors::Error::MissingKey) if !is_for_named => Err(Sealed::NoKey),
+            Err(pgp::errors::Error::MissingKey) if is_unsupported => Err(Sealed::Unsupported(
+                "unsupported algorithm: its session key is encrypted with one that is not read here",
+            )),
             Err(pgp::errors::Error::MissingKey) => Err(Sealed::Damaged("its session key is damaged")),
             Err(pgp::errors::Error::Unsupported { .. } | pgp::errors::Error::Unimplemented { .. }) => {
                 Err(Sealed::Unsupported("it uses a method that is not supported"))
@@ -197,6 +219,11 @@ impl Keyring {
             Err(_) => Err(Sealed::Damaged("its encrypted part is damaged")),
         }
     }
+}
+
+fn is_opened_here(algorithm: PublicKeyAlgorithm) -> bool {
+    use PublicKeyAlgorithm::{ECDH, RSA, RSAEncrypt, X448, X25519};
+    matches!(algorithm, RSA | RSAEncrypt | ECDH | X25519 | X448)
 }
 
 /// Key id of a recipient who is not named.

@@ -95,10 +95,13 @@ impl Decoder<'_, '_> {
     }
 
     fn account_for(&mut self, opener: &Opener<'_>, byte: u64) {
+        let is_open = (self.is_open)(self.ordinal);
         for (kind, detail) in opener.problems() {
-            self.note(kind, byte, detail);
+            if !(is_open && kind.wants_key()) {
+                self.note(kind, byte, detail);
+            }
         }
-        if opener.wants_key() {
+        if opener.wants_key() && !is_open {
             self.report.encrypted.add(opener.wanted_ids.iter().cloned());
         }
     }
@@ -275,9 +278,11 @@ impl Decoder<'_, '_> {
             }
             Err(sealed) if sealed.wants_key() => {
                 (found.opened, found.unreadable) = (0, 1);
-                let marker = encrypted_marker(&found.key_ids);
-                self.note(ProblemKind::Encrypted, byte, format!("{}: {sealed}", marker.trim_matches(['[', ']'])));
-                self.report.encrypted.add(found.key_ids.iter().cloned());
+                if !(self.is_open)(self.ordinal) {
+                    let marker = encrypted_marker(&found.key_ids);
+                    self.note(ProblemKind::Encrypted, byte, format!("{}: {sealed}", marker.trim_matches(['[', ']'])));
+                    self.report.encrypted.add(found.key_ids.iter().cloned());
+                }
                 let raw = Raw { json: &file[place], offset: (!file.is_empty()).then_some(byte) };
                 self.closed_part(found, &Envelope::default(), &Header::default(), byte, &raw);
             }

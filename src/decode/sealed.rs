@@ -11,7 +11,7 @@ use super::avro_json::{is_branch, is_text};
 use super::openpgp::{Keyring, Sealed};
 use super::problem::ProblemKind;
 use super::repair::repaired;
-use crate::conversation::{DAMAGED_MARKER, Encryption, encrypted_marker};
+use crate::conversation::{DAMAGED_MARKER, Encryption, UNSUPPORTED_MARKER, encrypted_marker};
 use serde::de::IgnoredAny;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -227,7 +227,9 @@ impl<'k> Opener<'k> {
                     encrypted_marker(&opened.key_ids)
                 } else {
                     self.broken.get_or_insert(sealed);
-                    DAMAGED_MARKER.to_owned()
+                    let marker =
+                        if matches!(sealed, Sealed::Unsupported(_)) { UNSUPPORTED_MARKER } else { DAMAGED_MARKER };
+                    marker.to_owned()
                 }
             }
         }

@@ -160,12 +160,12 @@ impl<'a> Text<'a> {
     }
 
     /// Passes over white space, and at the top level over what may stand between values: commas, the brackets of an
-    /// enclosing list, a byte-order mark, NUL padding.
+    /// enclosing list, NUL padding, and byte-order marks: files that were put together from several have one before each.
     pub(super) fn skip_between_values(&mut self) {
         while let Some(byte) = self.peek() {
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' | b',' | b'[' | b']' | 0 => self.position += 1,
-                0xef if self.offset() == 0 => {
+                0xef => {
                     while self.unread().len() < 3 && self.fill() {}
                     if !self.unread().starts_with(b"\xef\xbb\xbf") {
                         return;

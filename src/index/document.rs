@@ -46,6 +46,7 @@ pub fn document(fields: &Fields, stored: &StoredConversation) -> TantivyDocument
     d.add_u64(fields.messages, c.messages.len() as u64);
     d.add_u64(fields.revisions, stored.version_count() as u64);
     d.add_u64(fields.records, stored.record_count());
+    d.add_u64(fields.unproven, stored.unproven_count());
     for reason in c.transfers.iter().filter_map(|transfer| transfer.reason_text()) {
         d.add_text(fields.transfer_reason, name(&reason.to_lowercase()));
     }
@@ -97,15 +98,15 @@ pub fn document(fields: &Fields, stored: &StoredConversation) -> TantivyDocument
     for presence in presences(c, stored.was_revised()) {
         d.add_text(fields.has, presence);
     }
-    let mut closed_files: Vec<&str> = stored
+    let mut encrypted_files: Vec<&str> = stored
         .revisions
         .iter()
-        .filter(|revision| revision.content.unreadable_messages() > 0)
+        .filter(|revision| revision.content.encrypted.is_some())
         .flat_map(|revision| revision.records.iter().map(|record| record.file.as_str()))
         .collect();
-    closed_files.sort_unstable();
-    closed_files.dedup();
-    for file in closed_files {
+    encrypted_files.sort_unstable();
+    encrypted_files.dedup();
+    for file in encrypted_files {
         d.add_text(fields.encrypted_in, name(file));
     }
     let bytes = postcard::to_stdvec(stored).expect("plain data always serialises to memory");

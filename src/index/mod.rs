@@ -11,6 +11,7 @@ mod checkpoint;
 mod directory;
 mod document;
 mod error;
+mod held;
 mod home;
 mod reader;
 pub mod schema;
@@ -23,5 +24,6 @@ pub use document::{
     consumers, document, intents, kind_name, name, presences, status_name, stored_conversation, type_name,
 };
 pub use error::IndexError;
+pub use held::{Held, HeldFile, HeldRecord};
 pub use reader::Reader;
 pub use writer::{Writer, WriterOptions};

@@ -101,12 +101,38 @@ impl Reader {
     /// # Errors
     /// When the index is damaged.
     pub fn record_count(&self) -> Result<u64, IndexError> {
-        let mut records = 0;
+        self.sum("records")
+    }
+
+    /// Of these, records whose version no check sum speaks for.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn unproven_count(&self) -> Result<u64, IndexError> {
+        self.sum("unproven")
+    }
+
+    /// The sum of a counting field over the live documents.
+    fn sum(&self, field: &str) -> Result<u64, IndexError> {
+        let mut sum = 0;
         for segment in self.searcher.segment_readers() {
-            let column = segment.fast_fields().u64("records")?.first_or_default_col(0);
-            records += segment.doc_ids_alive().map(|doc| column.get_val(doc)).sum::<u64>();
+            let column = segment.fast_fields().u64(field)?.first_or_default_col(0);
+            sum += segment.doc_ids_alive().map(|doc| column.get_val(doc)).sum::<u64>();
         }
-        Ok(records)
+        Ok(sum)
+    }
+
+    /// Whether records of it came encrypted, opened or not.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn holds_encrypted(&self) -> Result<bool, IndexError> {
+        for segment in self.searcher.segment_readers() {
+            if segment.inverted_index(self.fields.encrypted_in)?.terms().num_terms() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The conversation at an address.

@@ -11,7 +11,7 @@ use tantivy::schema::{
 };
 
 /// Changes whenever the fields, the tokenizer or the stored form change: an index of another version is rebuilt.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Handles of all fields. The names are those of the query language where it has one.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,8 @@ pub struct Fields {
     pub revisions: Field,
     /// Archive records this document accounts for.
     pub records: Field,
+    /// Of these, records whose version no check sum speaks for.
+    pub unproven: Field,
     /// Whether the visitor wrote a line.
     pub interactive: Field,
     /// Skill ids the conversation ever had.
@@ -94,7 +96,7 @@ pub struct Fields {
     pub source: Field,
     /// `transfer`, `form`, `link`, `revision`, …: what the conversation has.
     pub has: Field,
-    /// Paths of the files whose records here hold messages that are not opened: what a key that comes later is looked up by.
+    /// Paths of the files whose records here came encrypted, opened or not: what is read again with another key is looked up by it.
     pub encrypted_in: Field,
     /// The conversation as stored, see `document.rs`.
     pub stored: Field,
@@ -136,6 +138,7 @@ pub fn schema() -> (Schema, Fields) {
         messages: builder.add_u64_field("messages", FAST),
         revisions: builder.add_u64_field("revisions", FAST),
         records: builder.add_u64_field("records", FAST),
+        unproven: builder.add_u64_field("unproven", FAST),
         interactive: builder.add_bool_field("interactive", INDEXED),
         skill: builder.add_text_field("skill", countable_name.clone()),
         skill_name: builder.add_text_field("skill_name", words.clone()),

@@ -9,6 +9,7 @@ use super::checkpoint::Checkpoint;
 use super::directory::FirstFailure;
 use super::document::{document, stored_conversation};
 use super::error::IndexError;
+use super::held::Held;
 use super::home;
 use super::schema::Fields;
 use crate::archive::Disk;
@@ -120,6 +121,11 @@ impl Writer {
         self.checkpoint.sequence
     }
 
+    /// Whether searches use it; a rebuilt one is not in use before [`Writer::finish`].
+    pub fn is_in_use(&self) -> bool {
+        self.place.in_use
+    }
+
     /// Adds one record. May be called from several threads; blocks while the indexing threads are busy.
     ///
     /// # Errors
@@ -138,13 +144,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Takes out what the records of `files` said, wherever something of it is not opened. The files are about to be added
-    /// again, read with more keys: what they say then takes this place, and is no further revision. Seen only with the
-    /// next commit, as all that is added meanwhile.
+    /// What is there of the encrypted records of `files`, which are about to be added again, read with other keys. Takes out what
+    /// only stands for records that are closed, or has no id because that is: their keys may be others when they are
+    /// added again. All else stays, so that what was opened once stays open. Seen only with the next commit, as all
+    /// that is added meanwhile.
     ///
     /// # Errors
     /// When the index is damaged or the disk refuses.
-    pub fn forget_closed(&self, files: &HashSet<&str>) -> Result<(), IndexError> {
+    pub fn hold(&self, files: &HashSet<&str>) -> Result<Held, IndexError> {
         let reader = self.index.reader_builder().reload_policy(tantivy::ReloadPolicy::Manual).try_into()?;
         let searcher = reader.searcher();
         let mut keys = BTreeSet::new();
@@ -153,15 +160,29 @@ impl Writer {
                 keys.insert(load(&searcher, &self.fields, address)?.key());
             }
         }
+        let mut held = Held::new();
         for key in keys {
             let name = super::document::name(&key);
             // All of them: a run that was broken off may have left more than one.
-            let mut left = Vec::new();
+            let mut revisions = Vec::new();
             for address in documents_of(&searcher, self.fields.key, name)? {
-                left.extend(load(&searcher, &self.fields, address)?.revisions);
+                revisions.extend(load(&searcher, &self.fields, address)?.revisions);
             }
+            let mut left = StoredConversation::from_revisions(revisions).revisions;
+            let mut is_less = false;
             for revision in &mut left {
-                revision.records.retain(|record| !files.contains(record.file.as_str()));
+                if revision.content.conversation_id.is_none() && revision.content.unreadable_messages() > 0 {
+                    let before = revision.records.len();
+                    revision.records.retain(|record| !files.contains(record.file.as_str()));
+                    is_less |= revision.records.len() < before;
+                } else if revision.content.encrypted.is_some() {
+                    for record in revision.records.iter().filter(|record| files.contains(record.file.as_str())) {
+                        held.entry(record.file.clone()).or_default().entry(record.record).or_default().note(revision);
+                    }
+                }
+            }
+            if !is_less {
+                continue;
             }
             left.retain(|revision| !revision.records.is_empty());
             self.writer.delete_term(Term::from_field_text(self.fields.key, name));
@@ -170,7 +191,28 @@ impl Writer {
                 self.writer.add_document(document(&self.fields, &stored)).map_err(|error| self.explained(error))?;
             }
         }
-        Ok(())
+        Ok(held)
+    }
+
+    /// Records of a file of which something is closed in the last commit, and the keys that their messages name.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn closed_records(&self, file: &str) -> Result<(u64, BTreeSet<String>), IndexError> {
+        let reader = self.index.reader_builder().reload_policy(tantivy::ReloadPolicy::Manual).try_into()?;
+        let searcher: Searcher = reader.searcher();
+        let (mut ordinals, mut key_ids) = (BTreeSet::new(), BTreeSet::new());
+        for address in documents_of(&searcher, self.fields.encrypted_in, super::document::name(file))? {
+            for revision in load(&searcher, &self.fields, address)?.revisions {
+                let closed = revision.content.encrypted.filter(|found| found.unreadable > 0);
+                let mut here = revision.records.iter().filter(|record| record.file == file).peekable();
+                if let (Some(found), true) = (closed, here.peek().is_some()) {
+                    ordinals.extend(here.map(|record| record.record));
+                    key_ids.extend(found.key_ids);
+                }
+            }
+        }
+        Ok((ordinals.len() as u64, key_ids))
     }
 
     /// Tantivy says of a worker thread only that it died; the folder knows which write failed.

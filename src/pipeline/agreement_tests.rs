@@ -95,7 +95,7 @@ fn corpus() -> Vec<Revision> {
     let mut revisions = Vec::new();
     for id in 0..160 {
         for age_ms in 0..*[1, 1, 2, 3].choose(dice).unwrap() {
-            let record = Record { file: "f".into(), sha256: "0".repeat(64), record: revisions.len() as u64 };
+            let record = Record { file: "f".into(), sha256: "0".repeat(64), record: revisions.len() as u64, unproven: false };
             let source = ["data-access", "messaging-interactions"].choose(dice).unwrap().to_string();
             revisions.push(Revision { age_ms, source, records: vec![record], content: conversation(dice, id) });
         }
@@ -165,7 +165,7 @@ fn attributes_are_found_by_path_and_by_number() {
         let attributes = attributes.iter().map(|attribute| (*attribute).to_owned()).collect();
         let content =
             Conversation { conversation_id: Some(id.into()), attributes, supplement, ..Conversation::default() };
-        let record = Record { file: "f".into(), sha256: "0".into(), record: 0 };
+        let record = Record { file: "f".into(), sha256: "0".into(), record: 0, unproven: false };
         Revision { age_ms: 1, source: "data-access".into(), records: vec![record], content }
     };
     let customer = |id: &str| {

@@ -51,6 +51,10 @@ pub fn diagnose(archive: &Archive, may_fetch: bool, now_ms: i64, watcher: Watche
     if !index.ok {
         add(Trouble::Index, None, Remedy::MendIndex);
     }
+    let kept_once = "damaged bytes are kept once; only a backup, or an import of the same damaged file, has them again";
+    for lost in report.quarantine.lost.iter().filter(|lost| !lost.superseded) {
+        add(Trouble::Evidence, Some(&lost.file), Remedy::None { reason: kept_once.to_owned() });
+    }
     files.writable.iter().for_each(|path| add(Trouble::Writable, Some(path), Remedy::MakeReadOnly));
     Ok(Diagnosis { report, index, mendings })
 }
@@ -108,6 +112,7 @@ pub(super) fn stray_remedy(
     Ok(match archive.judge_stray(path, report)? {
         Stray::Untouchable(reason) => (Remedy::None { reason }, None),
         Stray::Foreign(reason) => (Remedy::SetAside { reason }, None),
+        Stray::Damaged(identity, reason) => (Remedy::Salvage { reason }, Some(identity)),
         Stray::Adoptable(identity) => match is_data(archive, path, &identity) {
             Ok(true) => (Remedy::Adopt, Some(identity)),
             Ok(false) => (Remedy::SetAside { reason: "it holds no LivePerson records of its stream".into() }, None),

@@ -3,14 +3,14 @@
 //! A round ends with a commit whose checkpoint says "everything up to this file". Files may arrive in any order; the
 //! checkpoint only ever moves over files that are in, and what is missing behind it is caught up from the ledger.
 
+use super::index_report::{FileProblems, IndexReport, MAX_FILES_WITH_PROBLEMS};
+use super::notes::{self, Note, Waiting};
 use super::{RunError, Step, Watcher, index_home};
 use crate::archive::{Archive, ArchivedFile, Contents, Damage, EncryptedFile};
-use crate::decode::{
-    ANONYMOUS, DecodeLimits, FileContext, FileReport, Keyring, ProblemKind, Problems, Salvaged, decode_with_keys,
-};
-use crate::index::{IndexError, Writer, WriterOptions};
-use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use crate::conversation::Revision;
+use crate::decode::{ANONYMOUS, DecodeLimits, FileContext, FileReport, Keyring, ProblemKind, Salvaged, decode_again};
+use crate::index::{Held, HeldFile, IndexError, Writer, WriterOptions};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bounds of a run, and the keys it has.
@@ -42,99 +42,6 @@ impl Default for RunOptions {
     }
 }
 
-/// Problems of one file.
-#[derive(Clone, Debug, Serialize)]
-pub struct FileProblems {
-    /// Path inside the vault.
-    pub file: String,
-    /// What went wrong in it.
-    #[serde(flatten)]
-    pub problems: Problems,
-}
-
-/// What the files of one stream held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct StreamCounts {
-    /// Top-level values.
-    pub records: u64,
-    /// Conversation records.
-    pub conversations: u64,
-}
-
-/// What salvage files held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SalvageCounts {
-    /// Salvage files, one for each damaged file.
-    pub files: u64,
-    /// Conversation records in them.
-    pub records: u64,
-}
-
-/// What went into the index.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct IndexReport {
-    /// Files read.
-    pub files: u64,
-    /// Top-level values in them.
-    pub records: u64,
-    /// Conversation records in them.
-    pub conversations: u64,
-    /// Bytes of JSON after unpacking.
-    pub json_bytes: u64,
-    /// Of those, what salvage files held: `records` counts conversations, `files` damaged files.
-    pub salvaged: SalvageCounts,
-    /// The same, by stream.
-    pub streams: BTreeMap<String, StreamCounts>,
-    /// Problems of all files, counted.
-    pub problems: Problems,
-    /// The first files that had any, with located examples.
-    pub files_with_problems: Vec<FileProblems>,
-    /// What the files of this run hold that no key at hand opens.
-    pub encrypted: EncryptedCounts,
-}
-
-/// Records that wait for a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct EncryptedCounts {
-    /// Records.
-    pub records: u64,
-    /// Keys that their messages name, 16 upper-case hex digits each; zeros: a recipient who is not named.
-    pub key_ids: BTreeSet<String>,
-    /// Those of the keys that are at hand and locked: the passphrase is missing or wrong.
-    pub locked: BTreeSet<String>,
-}
-
-impl EncryptedCounts {
-    /// What waits in the whole archive.
-    ///
-    /// # Errors
-    /// A failing archive.
-    pub fn of_archive(archive: &Archive, keys: &Keyring) -> Result<EncryptedCounts, RunError> {
-        let mut counts = EncryptedCounts::default();
-        for file in archive.encrypted_files()? {
-            counts.add(file.records, &file.key_ids, keys);
-        }
-        Ok(counts)
-    }
-
-    fn add(&mut self, records: u64, key_ids: &BTreeSet<String>, keys: &Keyring) {
-        self.records += records;
-        self.key_ids.extend(key_ids.iter().cloned());
-        let names_nobody = key_ids.contains(ANONYMOUS);
-        self.locked.extend(keys.locked_ids().iter().filter(|id| names_nobody || key_ids.contains(*id)).cloned());
-    }
-}
-
-/// Files whose problems are kept one by one in a report.
-const MAX_FILES_WITH_PROBLEMS: usize = 100;
-
-impl IndexReport {
-    /// Records and files that could not be read.
-    pub fn failures(&self) -> u64 {
-        self.problems.failures()
-    }
-}
-
 /// One run of the indexer.
 pub(super) struct IndexRun<'r> {
     archive: &'r Archive,
@@ -144,13 +51,13 @@ pub(super) struct IndexRun<'r> {
     /// Sequences indexed since the last commit or beyond its checkpoint.
     done: HashSet<u64>,
     uncommitted: bool,
-    /// Files that could not be read before were tried again.
-    retried: bool,
     report: IndexReport,
     /// Files that waited for keys when the run began, by sequence; taken out once they are read again.
     waiting: HashMap<u64, EncryptedFile>,
-    /// Files that wait no longer. The ledger is told last: a run that dies before leaves them to the next one.
-    opened: Vec<u64>,
+    /// What the ledger is told once the index says so, too.
+    notes: Vec<Note>,
+    /// Files that were read in this run, and whether they could be.
+    read: HashMap<u64, bool>,
 }
 
 /// What decoding one file gave.
@@ -178,19 +85,18 @@ impl<'r> IndexRun<'r> {
         options: RunOptions,
         watcher: Watcher<'r>,
     ) -> Result<Self, RunError> {
-        let (done, report, opened) = (HashSet::new(), IndexReport::default(), Vec::new());
         let waiting = archive.encrypted_files()?.into_iter().map(|file| (file.sequence, file)).collect();
         Ok(IndexRun {
             archive,
             writer,
             options,
             watcher,
-            done,
+            done: HashSet::new(),
             uncommitted: false,
-            retried: false,
-            report,
+            report: IndexReport::default(),
             waiting,
-            opened,
+            notes: Vec::new(),
+            read: HashMap::new(),
         })
     }
 
@@ -213,6 +119,32 @@ impl<'r> IndexRun<'r> {
         }
         let mut files = self.archive.files_after(0)?;
         files.retain(|file| sequences.contains(&file.sequence));
+        self.read_again(files)
+    }
+
+    /// Reads the files again that could not be read before: a disk that failed for a moment, or a file that was put back since, must
+    /// not cost it for ever.
+    fn retry_unread(&mut self) -> Result<(), RunError> {
+        let mut files = self.archive.unread_files()?;
+        files.retain(|file| file.sequence <= self.writer.sequence());
+        let mut again = Vec::new();
+        for file in files {
+            let is_worth_it = match self.read.get(&file.sequence) {
+                None => true,
+                // It may have been put back meanwhile.
+                Some(false) => self.archive.is_whole(&file)?,
+                Some(true) => false,
+            };
+            again.extend(is_worth_it.then_some(file));
+        }
+        self.read_again(again)
+    }
+
+    /// Reads files that are in the index, or may be. What was opened in them stays open.
+    fn read_again(&mut self, files: Vec<ArchivedFile>) -> Result<(), RunError> {
+        if files.is_empty() {
+            return Ok(());
+        }
         (self.watcher)(Step::Ahead {
             files: files.len() as u64,
             bytes: files.iter().map(|file| file.size_bytes).sum(),
@@ -229,10 +161,10 @@ impl<'r> IndexRun<'r> {
                 round.push(file);
             }
             let paths: HashSet<&str> = round.iter().map(|file| file.path.as_str()).collect();
-            self.writer.forget_closed(&paths)?;
+            let held = self.writer.hold(&paths)?;
             drop(paths);
             self.uncommitted = true;
-            let decoded = index_round(self.archive, &self.writer, &self.options, self.watcher, round.into_iter())?;
+            let decoded = self.round(&held, round.into_iter())?;
             self.absorb(decoded)?;
             self.commit()?;
         }
@@ -243,15 +175,21 @@ impl<'r> IndexRun<'r> {
     pub(super) fn catch_up(&mut self) -> Result<(), RunError> {
         self.open_again()?;
         let mut missing = self.archive.files_after(self.writer.sequence())?;
-        if !std::mem::replace(&mut self.retried, true) {
-            // A disk that failed for a moment must not cost a file for ever.
-            let known = self.writer.sequence();
-            missing.extend(self.archive.unread_files()?.into_iter().filter(|file| file.sequence <= known));
-        }
         missing.retain(|file| !self.done.contains(&file.sequence));
         if missing.is_empty() && !self.uncommitted {
             return Ok(());
         }
+        // A run that was broken off may have left some of what it read in the index.
+        let mut again = Vec::new();
+        if self.writer.is_in_use() {
+            let mut new = Vec::with_capacity(missing.len());
+            for file in missing {
+                let is_known = self.archive.contents_of(file.sequence)?.is_some();
+                if is_known { again.push(file) } else { new.push(file) }
+            }
+            missing = new;
+        }
+        self.read_again(again)?;
         let bytes = missing.iter().map(|file| file.size_bytes).sum();
         (self.watcher)(Step::Ahead { files: missing.len() as u64, bytes });
         self.index_in_rounds(missing.into_iter())?;
@@ -280,7 +218,7 @@ impl<'r> IndexRun<'r> {
                 round_bytes += file.size_bytes;
                 Some(file)
             });
-            let decoded = index_round(self.archive, &self.writer, &self.options, self.watcher, round)?;
+            let decoded = self.round(&Held::new(), round)?;
             self.absorb(decoded)?;
             if ended {
                 return Ok(());
@@ -291,7 +229,11 @@ impl<'r> IndexRun<'r> {
 
     /// Decodes one file that was just published, on the calling thread. Pair with [`IndexRun::absorb`].
     pub(super) fn index_one(&self, file: ArchivedFile) -> Result<Decoded, RunError> {
-        index_file(self.archive, &self.writer, &self.options, self.watcher, file)
+        index_file(self.archive, &self.writer, &self.options, self.watcher, file, None)
+    }
+
+    fn round(&self, held: &Held, files: impl Iterator<Item = ArchivedFile>) -> Result<Vec<Decoded>, RunError> {
+        index_round(self.archive, &self.writer, &self.options, self.watcher, held, files)
     }
 
     /// Takes note of files that [`IndexRun::index_one`] has put in.
@@ -308,20 +250,28 @@ impl<'r> IndexRun<'r> {
             problems: report.problems.failures(),
         };
         // What a file held before it was damaged stays what it should hold: counted against the index, it shows the loss.
-        let is_damaged = [ProblemKind::Unreadable, ProblemKind::DamagedContainer]
-            .iter()
-            .any(|kind| report.problems.counts.contains_key(kind));
-        let known = if is_damaged { self.archive.contents_of(file.sequence)? } else { None };
-        let contents = match report.problems.counts.contains_key(&ProblemKind::Unreadable) {
-            true => Contents { records: 0, ..contents },
-            false => contents,
-        };
+        let is_unread = report.problems.counts.contains_key(&ProblemKind::Unreadable);
+        let is_damaged = is_unread || report.problems.counts.contains_key(&ProblemKind::DamagedContainer);
+        let told = self.archive.contents_of(file.sequence)?;
+        let known = if is_damaged { told } else { None };
+        let contents = if is_unread { Contents { records: 0, ..contents } } else { contents };
         let contents = known
             .filter(|known| known.conversations >= contents.conversations)
             .map_or(contents, |known| Contents { conversations: known.conversations, ..contents });
-        // Before the commit: a count without documents shows as "index behind", documents without a count as nothing.
-        self.archive.record_contents(file.sequence, &contents)?;
-        self.note_encrypted(file.sequence, &report, is_damaged)?;
+        let waiting = self.waiting_after(file.sequence, &report, is_damaged);
+        let note = Note { sequence: file.sequence, path: file.path.clone(), contents, waiting };
+        let is_new = told.is_none() && self.writer.is_in_use();
+        if let (Waiting::For(waits), true) = (&note.waiting, is_new || !self.writer.is_in_use()) {
+            self.report.encrypted.add(waits.records, &waits.key_ids, &self.options.keys);
+        }
+        if is_new {
+            // New to the index, so before the commit: the checkpoint does not hold it yet, and a run that dies leaves it to the
+            // next one. A count without documents shows as "index behind", documents without a count as nothing.
+            notes::tell(self.archive, &note)?;
+        } else {
+            self.notes.push(note);
+        }
+        self.read.insert(file.sequence, !is_unread);
         self.done.insert(file.sequence);
         self.report.files += 1;
         self.report.records += report.records;
@@ -341,22 +291,18 @@ impl<'r> IndexRun<'r> {
         Ok(())
     }
 
-    fn note_encrypted(&mut self, sequence: u64, report: &FileReport, is_damaged: bool) -> Result<(), RunError> {
-        let waited = self.waiting.remove(&sequence).is_some();
+    fn waiting_after(&mut self, sequence: u64, report: &FileReport, is_damaged: bool) -> Waiting {
+        let before = self.waiting.remove(&sequence);
         let found = &report.encrypted;
-        if found.records > 0 {
-            self.report.encrypted.add(found.records, &found.key_ids, &self.options.keys);
-            // Before the commit: a file that is said to wait and does not is only read once more.
-            self.archive.record_encrypted(&EncryptedFile {
-                sequence,
-                records: found.records,
-                key_ids: found.key_ids.clone(),
-                tried: self.options.keys.open_ids().clone(),
-            })?;
-        } else if waited && !is_damaged {
-            self.opened.push(sequence);
+        if found.records == 0 {
+            return if is_damaged || before.is_none() { Waiting::Unchanged } else { Waiting::Over };
         }
-        Ok(())
+        let mut tried = self.options.keys.open_ids().clone();
+        // What a key has opened in an index stays open in it, so that it need not be tried again.
+        if self.writer.is_in_use() {
+            tried.extend(before.into_iter().flat_map(|before| before.tried));
+        }
+        Waiting::For(EncryptedFile { sequence, records: found.records, key_ids: found.key_ids.clone(), tried })
     }
 
     /// Bytes of archive files after which to commit.
@@ -375,17 +321,44 @@ impl<'r> IndexRun<'r> {
         while self.done.remove(&(sequence + 1)) {
             sequence += 1;
         }
+        if self.writer.is_in_use() {
+            notes::take_back(self.archive, &self.notes)?;
+        }
         self.writer.commit(sequence)?;
         self.uncommitted = false;
+        if self.writer.is_in_use() {
+            self.look_what_waits()?;
+            notes::settle(self.archive, std::mem::take(&mut self.notes))?;
+        }
+        Ok(())
+    }
+
+    /// What a file that was read again waits for is what is closed in the index: an earlier key may have opened what this run's keys
+    /// do not.
+    fn look_what_waits(&mut self) -> Result<(), RunError> {
+        for note in &mut self.notes {
+            let Waiting::For(waits) = &mut note.waiting else { continue };
+            let (closed, key_ids) = self.writer.closed_records(&note.path)?;
+            waits.records = waits.records.min(closed);
+            waits.key_ids.retain(|id| key_ids.contains(id));
+            if waits.records == 0 || waits.key_ids.is_empty() {
+                note.waiting = Waiting::Over;
+            } else {
+                self.report.encrypted.add(waits.records, &waits.key_ids, &self.options.keys);
+            }
+        }
         Ok(())
     }
 
     /// Ends the run; everything must be committed.
     pub(super) fn finish(mut self) -> Result<IndexReport, RunError> {
-        self.writer.finish()?;
-        if !self.opened.is_empty() {
-            self.archive.forget_encrypted(&self.opened)?;
+        if self.writer.is_in_use() {
+            self.retry_unread()?;
         }
+        // Those of an index that was made anew: it is put into use here.
+        notes::take_back(self.archive, &self.notes)?;
+        self.writer.finish()?;
+        notes::settle(self.archive, self.notes)?;
         self.report.files_with_problems.sort_by(|a, b| a.file.cmp(&b.file));
         Ok(self.report)
     }
@@ -397,6 +370,7 @@ fn index_round(
     writer: &Writer,
     options: &RunOptions,
     watcher: Watcher<'_>,
+    held: &Held,
     files: impl Iterator<Item = ArchivedFile>,
 ) -> Result<Vec<Decoded>, RunError> {
     let (give, take) = crossbeam_channel::bounded::<ArchivedFile>(options.decoders);
@@ -407,7 +381,8 @@ fn index_round(
                 let (take, finished) = (take.clone(), &finished);
                 scope.spawn(move || -> Result<(), RunError> {
                     for file in take {
-                        let decoded = index_file(archive, writer, options, watcher, file)?;
+                        let known = held.get(&file.path);
+                        let decoded = index_file(archive, writer, options, watcher, file, known)?;
                         finished.lock().unwrap_or_else(PoisonError::into_inner).push(decoded);
                     }
                     Ok(())
@@ -437,6 +412,7 @@ fn index_file(
     options: &RunOptions,
     watcher: Watcher<'_>,
     file: ArchivedFile,
+    held: Option<&HeldFile>,
 ) -> Result<Decoded, RunError> {
     let context = FileContext {
         path: file.path.clone(),
@@ -445,23 +421,38 @@ fn index_file(
         account_id: archive.account_id().to_owned(),
         salvaged: file.provenance.salvage.as_ref().map(|salvage| Salvaged {
             proven_bytes: salvage.proven_bytes,
+            readable_bytes: salvage.good_bytes,
             is_corrupt: salvage.damage == Damage::Corrupt,
         }),
     };
     let mut failed = None;
-    let mut sink = |revision| match writer.add(revision) {
-        Ok(()) => true,
-        Err(error) => {
-            failed = Some(error);
-            false
+    let held_record = |ordinal: u64| held.and_then(|held| held.get(&ordinal));
+    let is_open = |ordinal| held_record(ordinal).is_some_and(|record| !record.is_closed);
+    // Records of which all is in already, and how often they came.
+    let (mut kept, mut passed_over) = (HashSet::new(), 0);
+    let mut sink = |mut revision: Revision| {
+        let ordinal = revision.records[0].record;
+        if held_record(ordinal).is_some_and(|record| record.covers(&mut revision)) {
+            kept.insert(ordinal);
+            passed_over += 1;
+            return true;
+        }
+        match writer.add(revision) {
+            Ok(()) => true,
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
         }
     };
-    let opened = archive.open_file(&file).map_err(|error| error.to_string());
+    // Only what was archived is indexed: `show` puts the archived SHA-256 under it.
+    let opened = archive.open_proven(&file).map_err(|error| error.to_string());
     let decoded = opened.and_then(|bytes| {
-        decode_with_keys(bytes, &context, options.decode, &options.keys, &mut sink).map_err(|error| error.to_string())
+        decode_again(bytes, &context, options.decode, &options.keys, &is_open, &mut sink)
+            .map_err(|error| error.to_string())
     });
     // A file that is gone stops no other; it is named, and `verify` and `repair` deal with it.
-    let report = decoded.unwrap_or_else(|reason| {
+    let mut report = decoded.unwrap_or_else(|reason| {
         let mut report = FileReport::default();
         report.problems.add(ProblemKind::Unreadable, 0, 0, reason);
         report
@@ -469,6 +460,9 @@ fn index_file(
     if let Some(error) = failed {
         return Err(error.into());
     }
+    let held_conversations: u64 =
+        kept.iter().filter_map(|ordinal| held_record(*ordinal)).map(|record| record.conversations).sum();
+    report.conversations = report.conversations + held_conversations - passed_over;
     watcher(Step::Indexed { bytes: file.size_bytes, conversations: report.conversations });
     Ok(Decoded { file, report })
 }

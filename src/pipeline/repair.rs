@@ -9,6 +9,7 @@ use super::{RunError, RunOptions, Watcher, bring_up, rebuild};
 
 pub use super::diagnosis::{diagnose, index_state};
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, LostFile, ProgressSink};
+use crate::archive::naming::PathIdentity;
 use crate::archive::{Archive, ArchiveError, ArchivedFile, EventKind, Part, VerifyReport, mend};
 use serde::Serialize;
 use serde_json::json;
@@ -35,6 +36,8 @@ pub enum Trouble {
     Index,
     /// A published file that somebody could write to.
     Writable,
+    /// Bytes in `quarantine/` are gone or altered.
+    Evidence,
 }
 
 /// What is done about it.
@@ -56,6 +59,12 @@ pub enum Remedy {
     /// It moves to `quarantine/`.
     SetAside {
         /// Why it cannot be a row.
+        reason: String,
+    },
+    /// It moves to `quarantine/`, its name counts as damaged, and what can be read of it becomes a file of its own. What is lost of
+    /// it stays lost, so this is never `done`.
+    Salvage {
+        /// What is wrong with it.
         reason: String,
     },
     /// It loses its write permissions.
@@ -138,6 +147,13 @@ pub struct RepairReport {
     pub index_failure: Option<RunError>,
 }
 
+impl RepairReport {
+    /// Every finding is mended, and none came to light.
+    pub fn is_mended(&self) -> bool {
+        self.after.is_clean() && self.before.mendings.iter().all(|mending| mending.done != Some(false))
+    }
+}
+
 impl Diagnosis {
     /// Nothing is wrong, not even a lost read-only bit.
     pub fn is_clean(&self) -> bool {
@@ -164,6 +180,10 @@ pub fn repair(
     watcher: Watcher<'_>,
 ) -> Result<RepairReport, RunError> {
     let mut before = diagnose(archive, asking.is_some(), now_ms, watcher)?;
+    if fresh_index {
+        // That the old index does not fit the new numbers is no finding.
+        before.mendings.retain(|mending| mending.trouble != Trouble::Index);
+    }
     if before.is_clean() && !fresh_index {
         // What was lost once may have been put back by hand.
         archive.note_condition(&before.report, WHOLE, None)?;
@@ -185,7 +205,7 @@ pub fn repair(
         }
     }
     let wanted = if fresh_index { IndexWanted::Anew } else { index_wanted(archive, &before)? };
-    if let Err(failure) = mend_index(archive, wanted, options, watcher) {
+    if let Err(failure) = mend_index(archive, wanted, &before.report, options, watcher) {
         index_failure = Some(failure);
     }
     let mut after = diagnose(archive, false, now_ms, &|_| ())?;
@@ -213,12 +233,14 @@ fn mend_locally(archive: &Archive, before: &mut Diagnosis) -> Result<(), Archive
                 None => Ok(()),
             },
             // Judged again: what was mended before it may have changed its case.
-            Remedy::Adopt | Remedy::SetAside { .. } => {
+            Remedy::Adopt | Remedy::SetAside { .. } | Remedy::Salvage { .. } => {
                 let (remedy, identity) = stray_remedy(archive, &path, report)?;
                 mending.remedy = remedy;
                 match (&mending.remedy, identity) {
                     (Remedy::Adopt, Some(identity)) => archive.adopt(&path, &identity).map(|_| ()),
                     (Remedy::SetAside { reason }, _) => archive.set_aside(&path, reason),
+                    (Remedy::Salvage { .. }, Some(identity)) => salvage(archive, &path, &identity)
+                        .map(|kept| mending.outcome = Some(said_of_salvage(&identity.name, kept.as_deref()))),
                     _ => Ok(()),
                 }
             }
@@ -235,6 +257,17 @@ fn mend_locally(archive: &Archive, before: &mut Diagnosis) -> Result<(), Archive
         }
     }
     Ok(())
+}
+
+/// Sets a damaged file aside; the path of what could be read of it.
+fn salvage(archive: &Archive, path: &str, identity: &PathIdentity) -> Result<Option<String>, ArchiveError> {
+    let Some(salvageable) = archive.set_damaged_aside(path, identity)? else { return Ok(None) };
+    Ok(Some(archive.salvage(&salvageable)?.file().path.clone()))
+}
+
+fn said_of_salvage(name: &str, kept: Option<&str>) -> String {
+    let kept = kept.map_or("nothing of it can be read".to_owned(), |path| format!("what can be read of it is {path}"));
+    format!("moved to quarantine/; {kept}; {name} counts as damaged until it comes whole")
 }
 
 /// What is still lost after local mending, as far as LivePerson may have it.
@@ -274,21 +307,19 @@ enum IndexWanted {
     Anew,
 }
 
-/// An index may hold something else of a healed file than its bytes say: a file that was gone or broken when it was indexed
-/// left records out, and one that was damaged may have been indexed so.
+/// An index may hold something else of a healed file than its bytes say, where it was read in part.
 fn index_wanted(archive: &Archive, before: &Diagnosis) -> Result<IndexWanted, ArchiveError> {
-    if has_stale_files(archive, &before.report)? {
-        return Ok(IndexWanted::Anew);
-    }
     let mut wanted = IndexWanted::Up;
     for mending in &before.mendings {
         let is_lost = matches!(mending.trouble, Trouble::Damaged | Trouble::Missing);
         let (true, Some(path)) = (is_lost, &mending.file) else { continue };
         let Some(file) = archive.file_by_path(path)? else { continue };
-        let was_unread = archive.contents_of(file.sequence)?.is_some_and(|contents| contents.problems > 0);
+        // One that was not read at all is simply read again; of one that was read in part, the index may hold what it should not.
+        let contents = archive.contents_of(file.sequence)?;
+        let was_read_in_part = contents.is_some_and(|contents| contents.problems > 0 && contents.records > 0);
         if !archive.is_whole(&file)? {
             wanted = IndexWanted::AsFarAsItGoes;
-        } else if was_unread || mending.trouble == Trouble::Damaged {
+        } else if was_read_in_part {
             return Ok(IndexWanted::Anew);
         }
     }
@@ -298,13 +329,15 @@ fn index_wanted(archive: &Archive, before: &Diagnosis) -> Result<IndexWanted, Ar
 fn mend_index(
     archive: &Archive,
     wanted: IndexWanted,
+    report: &VerifyReport,
     options: RunOptions,
     watcher: Watcher<'_>,
 ) -> Result<(), RunError> {
     if wanted != IndexWanted::Anew {
-        let brought_up =
-            if index_state(archive)?.ok { Ok(()) } else { bring_up(archive, options.clone(), watcher).map(|_| ()) };
-        let does = brought_up.is_ok() && (wanted == IndexWanted::AsFarAsItGoes || index_state(archive)?.ok);
+        // Also where the counts agree: files that could not be read are tried again.
+        let brought_up = bring_up(archive, options.clone(), watcher);
+        let is_whole = || Ok::<_, RunError>(index_state(archive)?.ok && !has_stale_files(archive, report)?);
+        let does = brought_up.is_ok() && (wanted == IndexWanted::AsFarAsItGoes || is_whole()?);
         if does {
             return Ok(());
         }
@@ -338,7 +371,8 @@ fn settle(
     };
     let left: HashSet<_> = after.mendings.iter().map(key).collect();
     for mending in &mut before.mendings {
-        let done = !left.contains(&key(mending));
+        let is_lost_for_good = matches!(mending.remedy, Remedy::Salvage { .. });
+        let done = !left.contains(&key(mending)) && !is_lost_for_good;
         mending.done = Some(done);
         if done {
             mending.outcome = None;

@@ -615,6 +615,149 @@ fn what_stands_for_a_closed_record_goes_with_it() {
     vault.run(&["verify"]).exits(0);
 }
 
+/// What a key opened stays open when the file is read again with another one, and is no revision.
+#[test]
+fn keys_that_come_one_after_the_other_add_up() {
+    let home = Home::new();
+    let (archive, other) = (&gpg().archive, &gpg().other);
+    let vault = Vault::new("75555851");
+    let folder = temp_folder();
+    // A record with a line for each key, whole records for either, one whose id is encrypted, and one for a key that never comes.
+    let mut both = engagement("1", "");
+    let line = |text: String| json!({ "text": { "string": text }, "type": { "string": "0" }, "by": { "string": "V" }, "time": { "long": 1_467_853_201_000_i64 } });
+    both["transcripts"] = json!([
+        line(home.encrypt("first apple")),
+        line(home.encrypt_for(other, "second banana")),
+        line("plain".into())
+    ]);
+    let part_of = |key: &Key, id: &str, text: &str| json!(home.encrypt_for(key, &engagement(id, text).to_string()));
+    let mut hidden = engagement("4", &home.encrypt_for(other, "cherry"));
+    hidden["conversationId"] = json!(home.encrypt("4"));
+    let lines = [
+        value(json!([both])),
+        value(json!([part_of(archive, "2", "inside apple"), part_of(other, "3", "inside banana")])),
+        value(json!([hidden])),
+        value(json!([engagement("5", &home.encrypt_for(&gpg().locked, "never"))])),
+    ];
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(folder.path().join("records.json"), text).unwrap();
+    vault.run(&["import", &folder.path().to_string_lossy()]).exits(12);
+    let covered = |run: &Run| {
+        let coverage = &run.json()["coverage"];
+        assert_eq!(coverage["indexed_records"], coverage["archived_records"], "{}", run.stdout);
+        assert_eq!(coverage["archived_records"], json!(5), "{}", run.stdout);
+        run.json()["encrypted"]["records"].clone()
+    };
+    let run = with_keys(&vault, &["--json", "index"], &[archive], None).exits(12);
+    assert_eq!(covered(&run), json!(4));
+    assert_eq!(found(&vault, "apple"), ["1", "2"]);
+    vault.run(&["verify"]).exits(0);
+    // With the other key alone: what was open stays open.
+    let run = with_keys(&vault, &["--json", "index"], &[other], None).exits(12);
+    assert_eq!(covered(&run), json!(1), "{}", run.stdout);
+    assert_eq!(found(&vault, "apple"), ["1", "2"]);
+    assert_eq!(found(&vault, "banana"), ["1", "3"]);
+    assert_eq!(found(&vault, "cherry"), ["4"]);
+    assert_eq!(found(&vault, "*"), ["1", "2", "3", "4", "5"]);
+    assert_eq!(found(&vault, "has:revision"), [""; 0]);
+    assert_eq!(found(&vault, "has:encrypted"), ["5"]);
+    let shown = vault.run(&["show", "1"]).exits(0).stdout;
+    assert!(shown.contains("first apple") && shown.contains("second banana") && shown.contains("plain"), "{shown}");
+    vault.run(&["verify"]).exits(0);
+    // A run that died between index and ledger leaves the file as unread; the next one has no key and closes nothing.
+    let ledger = rusqlite::Connection::open(vault.path().join("vault.db")).unwrap();
+    ledger.execute("UPDATE contents SET records = 0, conversations = 9, problems = 1", []).unwrap();
+    let run = Run::of(vault.command(&["--json", "index"]).output().unwrap()).exits(12);
+    assert_eq!(covered(&run), json!(1), "{}", run.stdout);
+    assert_eq!(found(&vault, "apple OR banana OR cherry"), ["1", "2", "3", "4"]);
+    assert_eq!(found(&vault, "has:revision"), [""; 0]);
+    vault.run(&["verify"]).exits(0);
+    assert!(vault.run(&["repair", "--offline"]).exits(0).stdout.contains("nothing to mend"));
+}
+
+/// The same conversation in a second file, read without the key that opened the first: no version of its own.
+#[test]
+fn a_record_that_says_less_for_want_of_a_key_is_no_revision() {
+    let home = Home::new();
+    let vault = Vault::new("75555851");
+    let folder = temp_folder();
+    let record = one_line("1", &home.encrypt("secret refund"));
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let first = file("first.json", &record);
+    let run = with_keys(&vault, &["import", &first], &[&gpg().archive], None);
+    run.exits(0);
+    let second = file("second.json", &[&record[..], &one_line("2", "plain")].concat());
+    vault.run(&["import", &second]).exits(12);
+    assert_eq!(found(&vault, "refund"), ["1"]);
+    assert_eq!(found(&vault, "has:revision"), [""; 0]);
+    assert_eq!(vault.json(&["search", "id:1"], 0)["hits"][0]["revisions"], json!(1));
+    vault.run(&["verify"]).exits(0);
+    with_keys(&vault, &["index"], &[&gpg().archive], None).exits(0);
+    assert_eq!(found(&vault, "has:revision OR has:encrypted"), [""; 0]);
+    vault.run(&["verify"]).exits(0);
+}
+
+/// Killed anywhere: the next `index`, with a key or without, ends with an index that the ledger agrees with.
+#[test]
+fn killed_while_records_are_opened_or_closed() {
+    let home = Home::new();
+    let (vault, folder) = encrypted_vault(&home);
+    let part = home.encrypt(&engagement("7", "inside refund").to_string());
+    fs::write(folder.path().join("parts.json"), format!("{}\n", value(json!([part])))).unwrap();
+    vault.run(&["import", &folder.path().to_string_lossy()]).exits(12);
+    let keys = [&gpg().archive, &gpg().locked];
+    let started = std::time::Instant::now();
+    with_keys(&vault, &["index", "--rebuild"], &keys, Some(PASSPHRASE)).exits(0);
+    let (whole, rounds) = (started.elapsed(), 12);
+    for round in 0..rounds {
+        for closes in [true, false] {
+            // From all open to all closed, and the other way round.
+            let from = if closes { &keys[..] } else { &[] };
+            with_keys(&vault, &["index", "--rebuild"], from, Some(PASSPHRASE));
+            let arguments = [&["index"][..], &["index", "--rebuild"]][(round as usize + 1) % 2];
+            let mut command = vault.command(arguments);
+            if !closes {
+                command.env("CHATVAULT_PGP_KEY", keys.iter().map(|key| key.secret.as_str()).collect::<String>());
+                command.env("CHATVAULT_PGP_PASSPHRASE", PASSPHRASE);
+            }
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(whole * round / rounds);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            vault.run(&["index"]);
+            vault.run(&["verify"]).exits(0);
+            let open = found(&vault, "refund").len() + found(&vault, "has:encrypted").len();
+            assert_eq!(open, 3, "round {round}: each record is open or waits");
+            with_keys(&vault, &["index"], &keys, Some(PASSPHRASE)).exits(0);
+            assert_eq!(found(&vault, "refund"), ["2", "3", "7"], "round {round}");
+            vault.run(&["verify"]).exits(0);
+        }
+    }
+}
+
+/// An index that is made anew without the key closes what was open: said before and after, with exit code 12.
+#[test]
+fn a_repair_without_the_key_says_what_it_closes() {
+    let home = Home::new();
+    let (vault, folder) = encrypted_vault(&home);
+    let keys = [&gpg().archive, &gpg().locked];
+    with_keys(&vault, &["import", &folder.path().to_string_lossy()], &keys, Some(PASSPHRASE)).exits(0);
+    fs::remove_dir_all(vault.path().join("index")).unwrap();
+    let dry = vault.run(&["repair", "--offline"]).exits(9).stdout;
+    assert!(dry.contains("no PGP key is at hand") && dry.contains("CHATVAULT_PGP_KEY"), "{dry}");
+    let run = with_keys(&vault, &["repair", "--offline"], &keys, Some(PASSPHRASE)).exits(9);
+    assert!(!run.stdout.contains("no PGP key"), "{}", run.stdout);
+    let done = vault.run(&["repair", "--offline", "--execute"]).exits(12).stdout;
+    assert!(done.contains("2 records wait"), "{done}");
+    fs::remove_dir_all(vault.path().join("index")).unwrap();
+    with_keys(&vault, &["repair", "--offline", "--execute"], &keys, Some(PASSPHRASE)).exits(0);
+    assert_eq!(found(&vault, "refund"), ["2", "3"]);
+}
+
 /// `sync` takes a key as `index` does: what waits is opened, and a key that cannot be read changes only the exit code.
 #[test]
 fn sync_opens_what_waits() {
@@ -680,6 +823,22 @@ fn damage_is_not_a_missing_key() {
     let talk = "type -----BEGIN PGP MESSAGE----- and then your text";
     let (found, report) = decode(&one_line("1", talk), &keys);
     assert_eq!((text_of(&found[0]), report.problems.total()), (talk, 0));
+}
+
+/// ElGamal is of GnuPG's first days and in old archives; what cannot be read is not called damaged.
+#[test]
+fn an_unsupported_algorithm_is_not_damage() {
+    let home = Home::new();
+    let parameters = "%no-protection\nKey-Type: DSA\nKey-Length: 1024\nSubkey-Type: ELG-E\nSubkey-Length: 1024\n\
+                      Name-Email: old@example.org\n%commit\n";
+    home.run(&["--generate-key"], parameters.as_bytes());
+    let secret = home.text(&["--armor", "--export-secret-keys", "old@example.org"], b"");
+    let keys = Keyring::read(secret.as_bytes(), None).unwrap();
+    let message = home.text(&["--armor", "-r", "old@example.org", "--encrypt"], b"words");
+    let (found, report) = decode(&one_line("1", &message), &keys);
+    assert_eq!(text_of(&found[0]), "[OpenPGP message of an unsupported kind]");
+    assert!(report.problems.examples[0].detail.contains("unsupported algorithm"), "{:?}", report.problems);
+    assert_eq!(report.encrypted.records, 0, "no key would help");
 }
 
 #[test]

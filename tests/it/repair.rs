@@ -76,6 +76,11 @@ fn overwrite(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     fs::set_permissions(path, permissions).unwrap();
 }
 
+fn overwrite_new(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    overwrite(path, |_| ());
+}
+
 /// Changes one byte; the size stays.
 fn damage(vault: &Vault, file: &str) -> PathBuf {
     let path = vault.path().join(file);
@@ -375,20 +380,76 @@ fn an_index_that_is_gone_or_broken_is_made_anew_and_write_permissions_go() {
 }
 
 #[test]
-fn an_index_made_while_a_file_was_gone_is_made_anew_when_it_is_back() {
+fn an_index_made_while_a_file_was_gone_is_mended_when_it_is_back() {
     let (_lab, vault) = lab();
     let found = answers(&vault);
-    fs::remove_file(vault.path().join(&archived(&vault)[0])).unwrap();
+    let path = vault.path().join(&archived(&vault)[0]);
+    let bytes = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
     vault.run(&["index", "--rebuild"]).exits(3);
     assert_ne!(answers(&vault), found);
-    // Sync puts the bytes back, and leaves the index to the repair.
+    // Sync puts the bytes back, and what could not be read is read again in the same run.
     vault.json(&["verify"], 9);
-    vault.run(&["sync"]);
+    vault.run(&["sync"]).exits(0);
+    assert_eq!(answers(&vault), found);
+    vault.json(&["repair"], 0);
+    // Put back by hand, it is left to the next run or to the repair.
+    fs::remove_file(&path).unwrap();
+    vault.run(&["index", "--rebuild"]).exits(3);
+    fs::write(&path, &bytes).unwrap();
+    vault.json(&["repair", "--execute"], 0);
+    assert_eq!(answers(&vault), found);
+    fs::remove_file(&path).unwrap();
+    vault.run(&["index", "--rebuild"]).exits(3);
+    overwrite_new(&path, &bytes);
     let dry = vault.json(&["repair"], 9);
     assert_eq!(actions(&dry), BTreeSet::from(["mend_index".to_owned()]));
     vault.json(&["repair", "--execute"], 0);
     assert_eq!(answers(&vault), found);
     vault.json(&["repair"], 0);
+}
+
+/// Bytes that are not those that were archived never reach the index; they are named, and read again once they are back.
+#[test]
+fn forged_bytes_are_not_indexed() {
+    let vault = Vault::new("75555851");
+    let folder = crate::support::temp_folder();
+    let source = folder.path().join("records.json");
+    let record = |id: &str| {
+        format!(
+            "{{\"recordCollection\":[{{\"body\":{{\"com.liveperson.dataaccess.EngagementData\":{{\"engagements\":[\
+             {{\"conversationId\":\"{id}\",\"transcripts\":[{{\"text\":\"genuine words\"}}]}}]}}}}}}],\
+             \"recordCount\":1}}\n"
+        )
+    };
+    fs::write(&source, record("1") + &record("2")).unwrap();
+    let import = |vault: &Vault| vault.run(&["import", &source.to_string_lossy()]);
+    let count = |query: &str| vault.run(&["search", query, "--count"]).exits(0).stdout.trim().to_owned();
+    import(&vault).exits(0);
+    assert_eq!(count("genuine"), "2");
+    let path = vault.path().join(&archived(&vault)[0]);
+    let mends: [fn(&Vault, &Path, &Path); 2] = [
+        |vault, source, _| drop(vault.run(&["import", &source.to_string_lossy()])),
+        |vault, source, path| {
+            overwrite(path, |bytes| *bytes = fs::read(source).unwrap());
+            vault.run(&["index"]).exits(0);
+        },
+    ];
+    for mend in mends {
+        overwrite(&path, |bytes| *bytes = String::from_utf8_lossy(bytes).replace("genuine", "forged!").into_bytes());
+        let raw = vault.run(&["show", "1", "--raw"]).exits(9);
+        assert!(raw.stderr.contains("not as it was archived") && raw.stdout.is_empty(), "{}", raw.all());
+        let run = vault.run(&["index", "--rebuild"]).exits(3);
+        assert!(run.all().contains(&archived(&vault)[0]) && run.all().contains("SHA-256"), "{}", run.all());
+        assert_eq!((count("forged"), count("genuine")), ("0".to_owned(), "0".to_owned()));
+        // Still so: named again, by each run.
+        vault.run(&["index"]).exits(3);
+        vault.run(&["verify"]).exits(9);
+        mend(&vault, &source, &path);
+        assert_eq!((count("forged"), count("genuine")), ("0".to_owned(), "2".to_owned()));
+        vault.run(&["verify"]).exits(0);
+        vault.run(&["index"]).exits(0);
+    }
 }
 
 #[test]
@@ -525,6 +586,124 @@ fn a_database_whose_rows_are_whole_keeps_its_chain() {
     vault.run(&["audit", "check", anchor.to_str().unwrap()]).exits(0);
     assert!(!head.is_empty());
     vault.json(&["gaps"], 0);
+}
+
+#[test]
+fn rows_that_wait_for_keys_are_copied_with_the_others_and_a_lost_header_loses_no_row() {
+    let (_lab, vault) = lab();
+    vault.run(&["audit", "anchor", "--out", vault.path().join("head.json").to_str().unwrap()]).exits(0);
+    fold_log(&vault);
+    let database = vault.path().join("vault.db");
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    connection.execute_batch("INSERT INTO encrypted VALUES (2, 3, '0123456789ABCDEF', '')").unwrap();
+    drop(connection);
+    fold_log(&vault);
+    overwrite(&database, |bytes| bytes[..100].fill(0));
+    assert_eq!(vault.json(&["repair"], 9)["database"]["state"], "unreadable");
+    let done = vault.json(&["repair", "--execute", "--offline"], 0);
+    assert_eq!(done["database"]["rebuilt"]["copied_whole"], true, "{done:#}");
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    let waiting: (i64, i64, String) = connection
+        .query_row("SELECT sequence, records, key_ids FROM encrypted", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .unwrap();
+    assert_eq!(waiting, (2, 3, "0123456789ABCDEF".to_owned()));
+    vault.run(&["audit", "check", vault.path().join("head.json").to_str().unwrap()]).exits(0);
+}
+
+/// A vault that a file with a damaged body was imported into, beside a whole one: what is wrong with it may never be forgotten.
+#[test]
+fn a_damaged_file_is_no_less_damaged_when_the_database_is_lost_too() {
+    let (lab, vault) = lab();
+    let files = archived(&vault);
+    let name = files[0].rsplit('/').next().unwrap().to_owned();
+    overwrite(&vault.path().join(&files[0]), |bytes| bytes.truncate(bytes.len() - 9));
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(vault.path().join(format!("vault.db{ending}")));
+    }
+    let done = vault.json(&["repair", "--execute", "--offline"], 9);
+    assert_eq!(done["ok"], false);
+    let finding = &done["findings"][0];
+    assert_eq!((&finding["file"], &finding["repair"]["action"]), (&files[0].as_str().into(), &"salvage".into()));
+    assert_eq!(finding["repair"]["done"], false);
+    assert!(!finding["conversations"].as_array().unwrap().is_empty(), "the old index knows them: {finding:#}");
+    let outcome = finding["repair"]["outcome"].as_str().unwrap();
+    assert!(outcome.contains(".salvaged-"), "{outcome}");
+    let archive = Archive::open(&vault.path(), Arc::new(RealDisk), Clock::System).unwrap();
+    let entries = archive.entries_in(STREAM).unwrap();
+    let entry = entries.iter().find(|entry| entry.name == name).unwrap();
+    assert_eq!(entry.state.as_str(), "damaged");
+    assert!(entry.window.is_some());
+    drop(archive);
+    assert!(archived(&vault).iter().any(|path| outcome.contains(path.as_str())), "{outcome}");
+    // A copy of the whole file ends it.
+    vault.json(&["sync"], 0);
+    let archive = Archive::open(&vault.path(), Arc::new(RealDisk), Clock::System).unwrap();
+    let entries = archive.entries_in(STREAM).unwrap();
+    assert!(entries.iter().all(|entry| entry.state.as_str() == "fetched"));
+    drop(lab);
+}
+
+#[test]
+fn a_database_that_sqlite_calls_broken_is_not_verified() {
+    let (_lab, vault) = lab();
+    fold_log(&vault);
+    let database = vault.path().join("vault.db");
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'quarantine_by_sha256'";
+    let root: u64 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    let page_bytes: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
+    drop(connection);
+    let at = usize::try_from((root - 1) * page_bytes).unwrap();
+    overwrite(&database, |bytes| bytes[at..at + 64].fill(0xee));
+    let told = vault.json(&["verify"], 9);
+    assert_eq!((&told["ok"], &told["findings"][0]["kind"]), (&false.into(), &"database".into()), "{told:#}");
+    // What can still be read was read.
+    assert!(told["files"]["checked"].as_u64() > Some(0), "{told:#}");
+    let run = vault.run(&["verify"]).exits(9);
+    assert!(run.stdout.contains("chatvault repair"), "{}", run.all());
+    overwrite(&database, |bytes| bytes.fill(0));
+    assert_eq!(vault.json(&["verify"], 9)["findings"][0]["kind"], "database");
+}
+
+#[test]
+fn settings_that_cannot_be_used_stop_neither_verify_nor_repair() {
+    let (_lab, vault) = lab();
+    let path = vault.path().join("vault.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    for cut in ["[account]\nid = \"75", "[accou", "# nothing\n"] {
+        fs::write(&path, cut).unwrap();
+        let run = vault.run(&["verify"]).exits(0);
+        assert!(run.stderr.contains("vault.toml"), "{}", run.all());
+        assert_eq!(vault.json(&["repair"], 9)["settings"], "unusable");
+        let run = vault.run(&["repair", "--execute"]).exits(9);
+        assert!(run.stdout.contains("mend it by hand"), "{}", run.all());
+        assert_eq!(fs::read_to_string(&path).unwrap(), cut, "what a person wrote stays");
+    }
+    for blank in ["", "\n", "\0\0\0"] {
+        fs::write(&path, blank).unwrap();
+        vault.run(&["verify"]).exits(0);
+        assert_eq!(vault.json(&["repair"], 9)["settings"], "missing");
+        vault.json(&["repair", "--execute"], 0);
+        assert!(fs::read_to_string(&path).unwrap().contains("[account]"), "{blank:?}");
+    }
+    fs::write(&path, good).unwrap();
+    vault.json(&["verify"], 0);
+}
+
+#[test]
+fn an_anchor_of_a_chain_that_was_rebuilt_is_refused_by_that_name() {
+    let (_lab, vault) = lab();
+    let anchor = vault.path().join("head.json");
+    vault.run(&["audit", "anchor", "--out", anchor.to_str().unwrap()]).exits(0);
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(vault.path().join(format!("vault.db{ending}")));
+    }
+    let run = vault.run(&["repair", "--execute", "--offline"]).exits(0);
+    assert!(!run.stdout.contains("INDEX"), "{}", run.all());
+    let run = vault.run(&["audit", "check", anchor.to_str().unwrap()]).exits(9);
+    assert!(run.stdout.contains("vault.db was rebuilt at"), "{}", run.all());
 }
 
 #[test]

@@ -165,3 +165,83 @@ fn a_sync_salvages_once_and_fetches_again() {
         assert_eq!(reader(&vault.path()).document_count(), truth.conversations, "{fault:?}");
     }
 }
+
+/// Inflating goes on behind a wrong byte, and what comes out can be altered text in records that look right.
+#[test]
+fn what_no_check_sum_speaks_for_is_marked_wherever_it_is_shown() {
+    let vault = Vault::new("75555851");
+    let folder = temp_folder();
+    let path = folder.path().join(NAME);
+    let mut second = gzip(&lines(10..60));
+    let middle = second.len() / 2;
+    second[middle] ^= 0x41;
+    fs::write(&path, [&gzip(&lines(0..10))[..], &second].concat()).unwrap();
+    let report = vault.json(&["import", path.to_str().unwrap()], 3);
+    let reason = report["import"]["failed"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("the damage lies somewhere before byte") && reason.contains("may be altered"), "{reason}");
+
+    let answer = vault.json(&["search", "*", "--limit", "all"], 0);
+    let hits = answer["hits"].as_array().unwrap();
+    assert!(hits.len() > 15, "{} conversations", hits.len());
+    for hit in hits {
+        let number = hit["conversation_id"].as_str().unwrap()[1..].parse::<u64>().unwrap_or(u64::MAX);
+        let expected = if number < 10 { Value::Null } else { json!(true) };
+        assert_eq!(hit["unproven"], expected, "{hit}");
+    }
+    let coverage = &answer["coverage"];
+    assert_eq!((&coverage["complete"], &coverage["damaged_names"]), (&json!(false), &json!(1)), "{coverage:#}");
+    assert_eq!(coverage["unproven"], json!(hits.len() - 10), "{coverage:#}");
+    assert_eq!(vault.json(&["stats"], 0)["coverage"], *coverage);
+    let run = vault.run(&["search", "c15 OR id:c15"]).exits(0);
+    assert!(run.stdout.contains("UNPROVEN") && run.stderr.contains("never received whole"), "{}", run.all());
+    let shown = vault.json(&["show", "c15"], 0);
+    assert_eq!((&shown["unproven"], &shown["provenance"][0]["unproven"]), (&json!(true), &json!(true)), "{shown:#}");
+    let run = vault.run(&["show", "c15"]).exits(0);
+    assert!(run.stdout.contains("no check sum speaks for this record"), "{}", run.all());
+    let shown = vault.json(&["show", "c3"], 0);
+    assert!(shown.get("unproven").is_none() && shown["provenance"][0].get("unproven").is_none(), "{shown:#}");
+    assert!(!vault.run(&["show", "c3"]).exits(0).stdout.contains("UNPROVEN"));
+}
+
+/// A damaged file that nobody ever listed is lacking all the same, and its bytes in quarantine are looked after.
+#[test]
+fn known_damage_is_a_gap_and_its_evidence_is_verified() {
+    let vault = Vault::new("75555851");
+    let folder = temp_folder();
+    let path = folder.path().join(NAME);
+    let path = path.to_str().unwrap();
+    let whole = gzip(&lines(0..20));
+    fs::write(path, &whole[..whole.len() / 2]).unwrap();
+    vault.json(&["import", path], 3);
+
+    let gaps = vault.json(&["gaps"], 8);
+    let windows = gaps["windows"].as_array().unwrap();
+    assert_eq!(windows.len(), 1, "{gaps:#}");
+    assert_eq!((&windows[0]["state"], &windows[0]["start"]), (&json!("expired"), &json!("2016-07-07T01:00:00.000Z")));
+    let verified = vault.json(&["verify"], 0);
+    let known = &verified["known_damage"][0];
+    assert_eq!((&known["name"], &known["state"]), (&json!(NAME), &json!("damaged")), "{verified:#}");
+    let finding = &verified["findings"][0];
+    assert_eq!((&finding["kind"], &finding["severity"]), (&json!("known_damage"), &json!("note")), "{verified:#}");
+    let run = vault.run(&["verify"]).exits(0);
+    assert!(run.stdout.contains("1 name known to be damaged") && !run.stdout.contains("complete"), "{}", run.all());
+    assert_eq!(vault.json(&["search", "*"], 0)["coverage"]["complete"], false);
+
+    // The evidence is gone.
+    let kept = vault.path().join("quarantine").join(&vault.names_in("quarantine")[0]);
+    fs::remove_file(&kept).unwrap();
+    let verified = vault.json(&["verify"], 9);
+    assert_eq!(verified["findings"][0]["kind"], "evidence", "{verified:#}");
+    assert_eq!(verified["findings"][0]["severity"], "critical", "{verified:#}");
+    let run = vault.run(&["repair", "--offline"]);
+    assert!(run.code != Some(0) && run.stdout.contains("kept once"), "it cannot be mended: {}", run.all());
+    // The same damaged file again brings it back; the whole one ends it all.
+    vault.json(&["import", path], 3);
+    assert_eq!(vault.json(&["verify"], 0)["quarantine"]["lost"], json!([]));
+    fs::write(path, &whole).unwrap();
+    vault.json(&["import", path], 0);
+    let verified = vault.json(&["verify"], 0);
+    assert_eq!((&verified["known_damage"], &verified["findings"]), (&json!([]), &json!([])), "{verified:#}");
+    vault.json(&["gaps"], 0);
+    assert_eq!(vault.json(&["search", "*"], 0)["coverage"]["complete"], true);
+}

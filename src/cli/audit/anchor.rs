@@ -4,7 +4,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::output::{Output, Style, counted, json_time, printable};
 use super::super::{now_ms, open, open_for_writing};
 use super::write_document;
-use chatvault::archive::{Archive, ArchiveError, Clock, Head, RealDisk};
+use chatvault::archive::{Archive, ArchiveError, Clock, Head, RealDisk, Rebuilt};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -56,6 +56,7 @@ pub(super) fn check(document: &Value, vault: &Path, output: &Output) -> Result<E
     let reason = match (&check.found, check.chain.broken_at) {
         _ if ok => format!("the chain holds it, with {} unchanged behind it", counted(check.chain.rows - seq, "row")),
         _ if !is_ours => format!("the anchor is of another account than {}", archive.account_id()),
+        _ if check.rebuilt.is_some() => said_of_rebuilt(&Head { seq, hash }, check.rebuilt),
         (None, _) => format!("the chain ends at row {}: rows were cut off", check.chain.rows),
         (Some(found), _) if *found != hash => format!("row {seq} has another hash: the chain was made anew"),
         (_, Some(row)) => format!("row {row} was changed"),
@@ -76,6 +77,23 @@ pub(super) fn check(document: &Value, vault: &Path, output: &Output) -> Result<E
         outln!("{verdict}: anchor {seq} {hash}: {}", printable(&reason));
     }
     Ok(if ok { Exit::Complete } else { Exit::NotVerified })
+}
+
+/// Why a chain that began anew cannot hold a head of the former one, and how far that one is known to have held.
+fn said_of_rebuilt(head: &Head, rebuilt: Option<Rebuilt>) -> String {
+    let time = rebuilt.and_then(|rebuilt| json_time(Some(rebuilt.time_ms)).as_str().map(str::to_owned));
+    let former = match rebuilt.and_then(|rebuilt| rebuilt.former) {
+        None => "nothing of the former chain could be read".to_owned(),
+        Some(former) if former == *head => "the former one could be read unbroken up to this very head".to_owned(),
+        Some(former) if former.seq < head.seq => {
+            format!("the former one could be read unbroken up to row {}, in front of this head", former.seq)
+        }
+        Some(former) => format!(
+            "the former one could be read unbroken up to row {}; its vault.db in quarantine/ may hold this head",
+            former.seq
+        ),
+    };
+    format!("vault.db was rebuilt at {}, and its chain begins anew there; {former}", time.unwrap_or_default())
 }
 
 /// Appends what `write` appends if the vault can be written to now; otherwise says why it was not.

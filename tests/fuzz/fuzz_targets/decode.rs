@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(report.conversations, ordinals.len() as u64);
         assert!(ordinals.is_sorted_by(|a, b| a < b), "{ordinals:?}");
     }
-    let salvaged = Salvaged { proven_bytes: bytes.len() as u64 / 2, is_corrupt: bytes.len() % 2 == 1 };
+    let salvaged = Salvaged { proven_bytes: bytes.len() as u64 / 2, readable_bytes: bytes.len() as u64, is_corrupt: bytes.len() % 2 == 1 };
     let mut records = 0;
     context.salvaged = Some(salvaged);
     let mut count = |_| {
