@@ -1,12 +1,13 @@
 //! Which query APIs a run follows, where each is, and what it is authorised with.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::archive::{Archive, ArchivedFile};
+use crate::archive::{Archive, ArchivedFile, Sha256Hex};
 
 use super::auth::OAuth1Keys;
 use super::domain::DomainCheck;
@@ -18,6 +19,7 @@ use super::http::Http;
 use super::passes::Schedule;
 use super::report::StreamReport;
 use super::settings::{AcquireSettings, HistoryChoice, StreamMode};
+use super::source::ApiRequest;
 use super::token::Authorizer;
 
 /// Follows every history API of the settings, one after the other.
@@ -80,6 +82,7 @@ async fn follow_one(
         base,
         account_id: &settings.account_id,
         authorizer: &authorizer,
+        sessions: &settings.sessions,
         archive,
         schedule: Schedule { api, start: settings.start, now_ms: settings.clock.now_ms() },
     };
@@ -118,9 +121,17 @@ fn base_of(service: &str, settings: &AcquireSettings, domain: &DomainCheck) -> R
     }
 }
 
-/// The session of a run, or of all rounds of a watch: a token that was asked for once serves until it ends.
+/// What the rounds of a watch share: a token that was asked for once serves until it ends, and an answer that is byte for
+/// byte the one before to the same question is not archived again.
 #[derive(Clone, Default)]
-pub struct Sessions(Arc<Mutex<Option<Arc<Authorizer>>>>);
+pub struct Sessions {
+    authorizer: Arc<Mutex<Option<Arc<Authorizer>>>>,
+    /// Hash of a request → hash of its last answer.
+    answers: Arc<Mutex<HashMap<Sha256Hex, Sha256Hex>>>,
+}
+
+/// Requests whose last answer is remembered; beyond it all are forgotten, which costs a few answers archived twice.
+const REMEMBERED: usize = 10_000;
 
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,7 +142,7 @@ impl fmt::Debug for Sessions {
 impl Sessions {
     /// An API key first: it never expires. Then client credentials, then a login.
     fn authorizer(&self, settings: &AcquireSettings, domain: &DomainCheck) -> Result<Arc<Authorizer>, String> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.authorizer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref() {
             return Ok(Arc::clone(known));
         }
@@ -148,9 +159,25 @@ impl Sessions {
         Ok(Arc::clone(known.insert(Arc::new(fresh))))
     }
 
+    /// Whether `answer` is the last one to `request` over again. Remembers it if not.
+    pub(super) fn is_repeated(&self, request: &ApiRequest, answer: &[u8]) -> bool {
+        let question = format!("{}\n{}", request.url, request.json.as_deref().unwrap_or_default());
+        let (question, answer) = (Sha256Hex::of(question.as_bytes()), Sha256Hex::of(answer));
+        let mut known = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(question, answer) == Some(answer)
+    }
+
+    /// Forgets an answer that was not archived after all.
+    pub(super) fn forget_answers(&self) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Ends a login; a token without one ends by itself.
     pub(super) async fn close(&self, http: &Http) {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let known = self.authorizer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(known) = known {
             known.close(http).await;
         }

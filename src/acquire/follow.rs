@@ -16,6 +16,7 @@ use crate::archive::{
     AnswerSegment, ApiAnswer, Archive, ArchiveError, ArchivedFile, Listing, ListingOutcome, Published, Window,
 };
 
+use super::apis::Sessions;
 use super::engine::{Engine, GivenUp, Stop, blocking, join};
 use super::error::{Fault, Problem, ProblemKind};
 use super::history::{Filter, HistoryApi, Page, STEP_MS, shown_id};
@@ -39,6 +40,7 @@ pub(super) struct Follow<'r> {
     pub(super) base: Url,
     pub(super) account_id: &'r str,
     pub(super) authorizer: &'r Authorizer,
+    pub(super) sessions: &'r Sessions,
     pub(super) archive: &'r Archive,
     /// What is due, and when.
     pub(super) schedule: Schedule,
@@ -50,6 +52,13 @@ struct Found {
     ids: BTreeSet<String>,
     /// Of these, the ones that want a call by id.
     incomplete: BTreeSet<String>,
+}
+
+/// A page that was asked for.
+struct Asked {
+    page: Page,
+    /// It is byte for byte the one that came to the same question last time.
+    is_repeated: bool,
 }
 
 /// How one search ended.
@@ -100,6 +109,10 @@ impl Follow<'_> {
     ) -> bool {
         for part in self.schedule.parts(pass) {
             let outcome = self.part(pass, part, segment, report, published).await;
+            if outcome.is_err() {
+                // A page may have been remembered whose calls by id were never made.
+                self.sessions.forget_answers();
+            }
             let recorded = self.record(pass, part, &outcome).await;
             if let Err(error) = recorded {
                 self.engine.stop(Stop::Archive(error));
@@ -191,7 +204,8 @@ impl Follow<'_> {
         let (mut offset, mut first_count) = (0, None);
         loop {
             let request = self.api.search(&self.base, self.account_id, starts, filter, offset);
-            let page = self.ask(&name, self.api.search_call(), &request, segment, report, published).await?;
+            let Asked { page, is_repeated } =
+                self.ask(&name, self.api.search_call(), &request, segment, report, published).await?;
             let counted = *first_count.get_or_insert(page.count);
             if counted > MOST_PER_SEARCH && may_be_cut {
                 return Ok(Searched::TooMany);
@@ -199,7 +213,8 @@ impl Follow<'_> {
             offset += page.records.len() as u64;
             let is_last = page.records.is_empty() || offset >= page.count;
             for head in page.records {
-                if head.wants_id_call {
+                // What was asked for by id after the same page came last time has not changed since.
+                if head.wants_id_call && !is_repeated {
                     found.incomplete.insert(head.id.clone());
                 }
                 found.ids.insert(head.id);
@@ -238,7 +253,7 @@ impl Follow<'_> {
         segment: &Arc<Mutex<AnswerSegment>>,
         report: &mut StreamReport,
         published: &mpsc::Sender<ArchivedFile>,
-    ) -> Result<Page, GivenUp> {
+    ) -> Result<Asked, GivenUp> {
         let sealed = Mutex::new(Vec::new());
         let page = self
             .engine
@@ -256,7 +271,8 @@ impl Follow<'_> {
                     Ok(page) => !page.records.is_empty(),
                     Err(problem) => problem.kind == ProblemKind::PartialResult,
                 };
-                if holds_records {
+                let is_repeated = holds_records && read.is_ok() && self.sessions.is_repeated(request, &answer.body);
+                if holds_records && !is_repeated {
                     let (segment, stream, received_ms) =
                         (Arc::clone(segment), self.api.stream(), self.archive.now_ms());
                     let request_body = request.json.as_deref().and_then(|json| serde_json::from_str(json).ok());
@@ -278,7 +294,11 @@ impl Follow<'_> {
                     .await;
                     lock(&sealed).extend(appended.map_err(Fault::Archive)?);
                 }
-                read.map_err(|problem| Fault::Answer { kind: problem.kind, reason: problem.reason, retry_after })
+                read.map(|page| Asked { page, is_repeated }).map_err(|problem| Fault::Answer {
+                    kind: problem.kind,
+                    reason: problem.reason,
+                    retry_after,
+                })
             })
             .await;
         for file in sealed.into_inner().unwrap_or_else(PoisonError::into_inner) {

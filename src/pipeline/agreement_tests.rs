@@ -95,7 +95,8 @@ fn corpus() -> Vec<Revision> {
     let mut revisions = Vec::new();
     for id in 0..160 {
         for age_ms in 0..*[1, 1, 2, 3].choose(dice).unwrap() {
-            let record = Record { file: "f".into(), sha256: "0".repeat(64), record: revisions.len() as u64, unproven: false };
+            let record =
+                Record { file: "f".into(), sha256: "0".repeat(64), record: revisions.len() as u64, unproven: false };
             let source = ["data-access", "messaging-interactions"].choose(dice).unwrap().to_string();
             revisions.push(Revision { age_ms, source, records: vec![record], content: conversation(dice, id) });
         }
