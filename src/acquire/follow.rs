@@ -160,6 +160,10 @@ impl Follow<'_> {
         while let Some(window) = ahead.pop() {
             let halves = halves(window);
             let searched = self.search(window, filter, halves.is_some(), segment, report, published).await?;
+            if matches!(searched, Searched::Changed { .. }) {
+                // The same pages come again, and nothing was asked for by id yet.
+                self.sessions.forget_answers();
+            }
             match (searched, halves) {
                 (Searched::Whole(found), _) => {
                     tries = 0;
