@@ -12,9 +12,8 @@ use super::{init, open, open_for_writing, runtime, settings, sync};
 use chatvault::acquire::{AcquireSettings, Cancel};
 use chatvault::archive::rebuild::{UNKNOWN, examine};
 use chatvault::archive::{Archive, Clock, LedgerState, RealDisk, RebuildReport};
-use chatvault::pipeline::{EncryptedCounts, RunOptions};
-
 use chatvault::pipeline::repair::{Asking, Diagnosis, Mending, Remedy, RepairReport, Trouble, diagnose, repair};
+use chatvault::pipeline::{EncryptedCounts, RunOptions};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::Path;

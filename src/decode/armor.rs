@@ -90,6 +90,14 @@ fn packets_of(body: &str) -> Option<Vec<u8>> {
     } else {
         body
     };
+    // Line breaks of HTML and of Unicode, and the marks that mail puts before each line it quotes: none of it is in base64.
+    let plain;
+    let body = if body.contains(['>', '\u{2028}', '\u{2029}', '\u{a0}']) {
+        plain = without_marks(body);
+        plain.as_str()
+    } else {
+        body
+    };
     // Base64 has no colon: it begins behind the last one.
     let behind_colon = body.rfind(':').map_or(0, |at| at + 1);
     let tail = &body[behind_colon..];
@@ -121,6 +129,14 @@ fn packets_of(body: &str) -> Option<Vec<u8>> {
         }
     }
     second_best
+}
+
+fn without_marks(body: &str) -> String {
+    let mut text = body.to_owned();
+    for tag in ["<br>", "<br/>", "<br />", "<BR>", "<BR/>", "<BR />", "\u{2028}", "\u{2029}"] {
+        text = text.replace(tag, "\n");
+    }
+    text.replace(['>', '\u{a0}'], " ")
 }
 
 /// Start of the base64 where the empty line that separates it from the headers is still there.
@@ -240,7 +256,9 @@ mod tests {
         assert_eq!(crc24(b"123456789"), 0x0021_cf02);
         for headers in ["", "Version: BCPG v1.58\n", "Version: GnuPG v2.0.22 (GNU/Linux)\nComment: hQIMA words here\n"]
         {
-            for line_break in ["\n", "\r\n", " ", "", "\\n", "\\r\\n", "\n\n", " \n"] {
+            for line_break in
+                ["\n", "\r\n", " ", "", "\\n", "\\r\\n", "\n\n", " \n", "<br>", "<br />\n", "\u{2028}", "\n> "]
+            {
                 for packets in [packets(), packets()[..300].to_vec(), packets()[..299].to_vec()] {
                     let text = armored(&packets, headers, line_break);
                     let found = messages(&text);

@@ -5,6 +5,7 @@
 //! it has, reads it again and says what is so then.
 
 use crate::archive::{Archive, ArchiveError, Contents, EncryptedFile};
+use std::collections::BTreeSet;
 
 /// What is to be told of one file.
 pub(super) struct Note {
@@ -50,6 +51,10 @@ pub(super) fn take_back(archive: &Archive, notes: &[Note]) -> Result<(), Archive
             let conversations = known.map_or(0, |known| known.conversations);
             let problems = known.map_or(0, |known| known.problems).max(1);
             archive.record_contents(note.sequence, &Contents { records: 0, conversations, problems })?;
+            // What the keys gave in the index that is going says nothing of the one that comes.
+            if let Some(row) = row.filter(|row| !row.tried.is_empty()) {
+                archive.record_encrypted(&EncryptedFile { tried: BTreeSet::new(), ..row.clone() })?;
+            }
         }
     }
     Ok(())
@@ -76,4 +81,42 @@ pub(super) fn settle(archive: &Archive, notes: Vec<Note>) -> Result<(), ArchiveE
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::{RunOptions, import};
+    use super::*;
+    use crate::archive::{Clock, RealDisk};
+    use std::sync::Arc;
+
+    #[test]
+    fn between_the_two_a_file_counts_as_unread_and_every_key_as_untried() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::create(&folder.path().join("vault"), "1", Arc::new(RealDisk), Clock::System).unwrap();
+        let file = folder.path().join("x.json");
+        let record = r#"{"recordCollection":[{"body":{"com.liveperson.dataaccess.EngagementData":{"engagements":[{"conversationId":"c"}]}}}]}"#;
+        std::fs::write(&file, record).unwrap();
+        import(&archive, &[file], RunOptions::default(), &|_| {}).unwrap();
+        let set = |id: &str| BTreeSet::from([id.to_owned()]);
+        let waits = EncryptedFile { sequence: 1, records: 1, key_ids: set("A"), tried: set("B") };
+        archive.record_encrypted(&waits).unwrap();
+        let before = archive.contents_of(1).unwrap().unwrap();
+
+        // Nothing is news: nothing is taken back.
+        let note = |contents, waiting| Note { sequence: 1, path: "x".into(), contents, waiting };
+        take_back(&archive, &[note(before, Waiting::For(waits.clone()))]).unwrap();
+        assert_eq!(archive.contents_of(1).unwrap(), Some(before));
+        assert_eq!(archive.encrypted_files().unwrap(), std::slice::from_ref(&waits));
+
+        let after = Contents { conversations: 7, ..before };
+        take_back(&archive, &[note(after, Waiting::Over)]).unwrap();
+        assert_eq!(archive.unread_files().unwrap().len(), 1);
+        assert_eq!(archive.contents_of(1).unwrap().unwrap().conversations, before.conversations);
+        assert_eq!(archive.encrypted_files().unwrap(), [EncryptedFile { tried: BTreeSet::new(), ..waits }]);
+        settle(&archive, vec![note(after, Waiting::Over)]).unwrap();
+        assert_eq!(archive.contents_of(1).unwrap(), Some(after));
+        assert_eq!(archive.encrypted_files().unwrap(), []);
+    }
 }
