@@ -83,7 +83,8 @@ impl Schedule {
         let mut passes = Vec::new();
 
         // Chats have no update time: their backfill goes on for ever, and is what brings the new ones.
-        let (until, again) = if is_messaging { (begun_ms, 0) } else { (now_ms, LONG_CHAT_MS) };
+        // Following began in the middle of a step of ten minutes; what started in that step is part of what there was.
+        let (until, again) = if is_messaging { (begun_ms + STEP_MS, 0) } else { (now_ms, LONG_CHAT_MS) };
         let since = cursor(&listings[&self.backfill()]).map_or(oldest, |cursor| cursor - again);
         if since < until {
             let window = Window { start_ms: since, end_ms: until };
@@ -210,6 +211,20 @@ mod tests {
             listing(5, 12, ListingKind::Files),
         ];
         assert_eq!(cursor(&listings), Some(12));
+    }
+
+    #[test]
+    fn the_first_run_reaches_to_the_present_moment() {
+        for into_step_ms in [0, 1, STEP_MS / 2, STEP_MS - 1] {
+            let now_ms = 1_700_000_400_000 + into_step_ms;
+            let start = Duration::from_secs(3 * 24 * 3600);
+            let schedule = Schedule { api: HistoryApi::Messaging, start, now_ms };
+            let none = schedule.streams().into_iter().map(|stream| (stream, Vec::new())).collect();
+            let passes = schedule.due(floor(now_ms), &none);
+            assert_eq!(passes.len(), 1, "{passes:?}");
+            assert!(passes[0].window.end_ms > now_ms, "{passes:?}");
+            assert!(passes[0].window.start_ms <= now_ms - millis(start), "{passes:?}");
+        }
     }
 
     #[test]
