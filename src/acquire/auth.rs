@@ -67,6 +67,17 @@ impl OAuth1Keys {
     pub const VARIABLES: [&'static str; 4] =
         ["CHATVAULT_APP_KEY", "CHATVAULT_APP_SECRET", "CHATVAULT_ACCESS_TOKEN", "CHATVAULT_ACCESS_TOKEN_SECRET"];
 
+    /// The key that a simulated account accepts.
+    #[cfg(test)]
+    pub(crate) fn of_simulator(credentials: &crate::simulator::Credentials) -> OAuth1Keys {
+        OAuth1Keys {
+            app_key: Secret::new(&credentials.app_key),
+            app_secret: Secret::new(&credentials.app_secret),
+            access_token: Secret::new(&credentials.access_token),
+            access_token_secret: Secret::new(&credentials.access_token_secret),
+        }
+    }
+
     /// The variables whose value is empty: these keys cannot sign anything.
     pub fn missing(&self) -> Vec<&'static str> {
         let values = self.values();

@@ -139,6 +139,14 @@ pub enum ProblemKind {
     Archive,
 }
 
+impl ProblemKind {
+    /// What lies with the account, the keys or the address: the other calls of the stream would end alike.
+    pub(super) fn is_about_us(self) -> bool {
+        use ProblemKind::{Forbidden, Gone, OtherAccount, Redirect, RefusedHost, Rejected, Unauthorized};
+        matches!(self, Unauthorized | Forbidden | Gone | OtherAccount | Redirect | RefusedHost | Rejected)
+    }
+}
+
 /// One item that failed or was refused.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Problem {

@@ -18,13 +18,14 @@ use crate::archive::{
 
 use super::apis::Sessions;
 use super::engine::{Engine, GivenUp, Stop, blocking, join};
-use super::error::{Fault, Problem, ProblemKind};
-use super::history::{Filter, HistoryApi, Page, STEP_MS, shown_id};
+use super::error::{Fault, ProblemKind};
+use super::history::{Filter, HistoryApi, Page, STEP_MS};
 use super::http::{LISTING_LIMIT_BYTES, printable};
 use super::listing::window_name;
-use super::passes::{Axis, Pass, Schedule, floor, halves, millis};
+use super::passes::{Axis, Pass, Schedule, floor, halves};
+use super::plan::millis;
 use super::report::{AcquireEvent, StreamReport};
-use super::source::ApiRequest;
+use super::source::{ApiRequest, shown};
 use super::token::Authorizer;
 
 /// A search with more matches is cut in halves: far below the ten thousand that a search engine serves at most.
@@ -122,10 +123,11 @@ impl Follow<'_> {
                 Ok(found) => report.listed += found.ids.len() as u64,
                 Err(given_up) => {
                     let Some(problem) = given_up.problem(self.api.stream(), &window_name(part)) else { return false };
+                    let is_about_us = problem.kind.is_about_us();
                     self.engine.tell(AcquireEvent::Failed(problem.clone()));
                     report.note(problem);
                     // The cursor stays before the hole, so nothing behind it can be recorded in this pass.
-                    return !is_about_us(report);
+                    return !is_about_us;
                 }
             }
         }
@@ -242,7 +244,7 @@ impl Follow<'_> {
         let ids: Vec<String> = ids.iter().cloned().collect();
         for chunk in ids.chunks(self.api.ids_per_call()) {
             let request = self.api.by_ids(&self.base, self.account_id, chunk, self.schedule.now_ms);
-            let name = format!("{} and {} more by id", shown_id(&chunk[0]), chunk.len() - 1);
+            let name = format!("{} and {} more by id", shown(&chunk[0]), chunk.len() - 1);
             self.ask(&name, self.api.by_id_call(), &request, segment, report, published).await?;
         }
         Ok(())
@@ -361,14 +363,6 @@ impl Follow<'_> {
         }
         Ok(self.schedule.due(listings[self.api.stream()][0].asked.end_ms, &listings))
     }
-}
-
-fn is_about_us(report: &StreamReport) -> bool {
-    let last: Option<&Problem> = report.problems.last();
-    use ProblemKind::{Forbidden, Gone, Redirect, RefusedHost, Rejected, Unauthorized};
-    last.is_some_and(|problem| {
-        matches!(problem.kind, Forbidden | Gone | Redirect | RefusedHost | Rejected | Unauthorized)
-    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -40,13 +40,7 @@ impl Lab {
         let clock = Arc::new(AtomicI64::new(simulator.now_ms()));
         let time = Clock::Fixed(Arc::clone(&clock));
         let archive = Archive::create(&folder.path().join("v"), "40112233", Arc::new(RealDisk), time.clone()).unwrap();
-        let credentials = config.credentials;
-        let keys = OAuth1Keys {
-            app_key: Secret::new(&credentials.app_key),
-            app_secret: Secret::new(&credentials.app_secret),
-            access_token: Secret::new(&credentials.access_token),
-            access_token_secret: Secret::new(&credentials.access_token_secret),
-        };
+        let keys = OAuth1Keys::of_simulator(&config.credentials);
         let base = Url::parse(&simulator.base_url()).unwrap();
         let services = ["msgHist", "engHistDomain", "sentinel", "agentVep"];
         let endpoints = Endpoints {

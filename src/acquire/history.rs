@@ -13,7 +13,7 @@ use url::Url;
 use crate::archive::Window;
 
 use super::error::ProblemKind;
-use super::source::{Answer, AnswerProblem, ApiRequest, shown, status_problem};
+use super::source::{Answer, AnswerProblem, ApiRequest, status_problem};
 
 /// Records of one page, the most that either API gives.
 pub(super) const PAGE: u64 = 100;
@@ -290,11 +290,6 @@ fn text(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
-}
-
-/// An id for a message: hostile until shown.
-pub(super) fn shown_id(id: &str) -> String {
-    shown(id)
 }
 
 #[cfg(test)]

@@ -111,11 +111,7 @@ fn take(
         Ok(reading) => reading,
         Err(given_up) => {
             let Some(problem) = given_up.problem(stream, &window_name(window)) else { return Verdict::GoOn };
-            use ProblemKind::{Forbidden, Gone, OtherAccount, Redirect, RefusedHost, Rejected, Unauthorized};
-            let is_about_us = matches!(
-                problem.kind,
-                Unauthorized | Forbidden | Gone | OtherAccount | Redirect | RefusedHost | Rejected
-            );
+            let is_about_us = problem.kind.is_about_us();
             listed.problems.push(problem);
             return if is_about_us { Verdict::AbandonStream } else { Verdict::GoOn };
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::archive::{Archive, ArchiveError, Listing, ListingKind, Window};
 
 use super::history::{HistoryApi, STEP_MS};
+use super::plan::millis;
 
 /// Updates are asked for from this long before the last time: they take up to a minute to show, and times are rounded.
 const OVERLAP_MS: i64 = 20 * 60_000;
@@ -175,10 +176,6 @@ pub(super) fn halves(window: Window) -> Option<(Window, Window)> {
     let middle = floor(window.start_ms + (window.end_ms - window.start_ms) / 2);
     let middle = if middle <= window.start_ms { ceiling(window.start_ms + 1) } else { middle };
     (middle < window.end_ms).then_some((Window { end_ms: middle, ..window }, Window { start_ms: middle, ..window }))
-}
-
-pub(super) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn floor(ms: i64) -> i64 {

@@ -145,7 +145,8 @@ fn covered(asked: Window, merged: &[Window]) -> bool {
     after > 0 && merged[after - 1].end_ms >= asked.end_ms
 }
 
-fn millis(duration: Duration) -> i64 {
+/// A duration as milliseconds; the longest that fit, where they do not.
+pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -10,7 +10,7 @@
 //! A usual run takes one of the six faults at each N, in turn; `CHATVAULT_LONG=1` takes all six.
 
 use super::*;
-use crate::acquire::{Endpoints, OAuth1Keys, RetryPolicy, Secret};
+use crate::acquire::{Endpoints, OAuth1Keys, RetryPolicy};
 use crate::archive::disk::EntryKind;
 use crate::archive::faulty::{Fault, FaultyDisk, Unsynced};
 use crate::archive::{Clock, Disk, RealDisk};
@@ -70,13 +70,7 @@ impl Lab {
         };
         let config = SimulatorConfig { world, ..SimulatorConfig::default() };
         let simulator = runtime.block_on(simulator::start(config.clone())).unwrap();
-        let credentials = config.credentials;
-        let keys = OAuth1Keys {
-            app_key: Secret::new(&credentials.app_key),
-            app_secret: Secret::new(&credentials.app_secret),
-            access_token: Secret::new(&credentials.access_token),
-            access_token_secret: Secret::new(&credentials.access_token_secret),
-        };
+        let keys = OAuth1Keys::of_simulator(&config.credentials);
         let url = |text: &str| Url::parse(text).unwrap();
         let endpoints = Endpoints {
             csds: None,
