@@ -6,6 +6,7 @@ mod bad_input;
 mod bagit;
 mod cli;
 mod crash;
+mod day;
 mod decode;
 mod doctor;
 mod gaps;
