@@ -68,7 +68,8 @@ async fn attempt(engine: &Engine, archive: &Archive, file: &ListedFile, best: &B
         return Err(Fault::Answer { kind: problem.kind, reason: problem.reason, retry_after });
     }
     let expected_bytes = reply.content_length();
-    let arrival = Arrival { window: file.window, expected_bytes, provenance: provenance(&reply, ACCEPT), reread: false };
+    let arrival =
+        Arrival { window: file.window, expected_bytes, provenance: provenance(&reply, ACCEPT), reread: false };
     let (stream, name) = (file.stream.clone(), file.name.clone());
     engine.tell(AcquireEvent::Started { stream, name, expected_bytes });
 

@@ -54,8 +54,7 @@ pub(super) fn run(args: &Masked, vault: &Path, output: &Output) -> Result<Exit, 
     }
     let total = order.len() as u64;
     if output.json {
-        let document =
-            json!({ "total": total, "held": held, "unrecorded": unrecorded, "conversations": documents });
+        let document = json!({ "total": total, "held": held, "unrecorded": unrecorded, "conversations": documents });
         output.document(document, "masked")?;
     } else if !output.ndjson {
         let masked = counted(total, "conversation");

@@ -139,6 +139,13 @@ impl Vault {
         files_of(&self.path().join("files"))
     }
 
+    /// The same without the schemas, which no listing names: the files that LivePerson made.
+    pub(crate) fn data_files(&self) -> BTreeMap<String, String> {
+        let mut files = self.files();
+        files.retain(|path, _| !path.starts_with("data-access/schema/"));
+        files
+    }
+
     /// A second, different folder with the same content.
     pub(crate) fn copy(&self) -> Vault {
         let copy = Vault { folder: temp_folder() };
