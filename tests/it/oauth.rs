@@ -4,8 +4,7 @@
 //! The requests are those of the real binary, as they arrive at a listener. oauthlib (PyPI) judges them, as a server would; `./check`
 //! installs it, and this test fails without it.
 
-use crate::support::Lab;
-use crate::support::Vault;
+use crate::support::{Run, Vault};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -174,7 +173,7 @@ fn requests_of_a_sync() -> Vec<Received> {
         .env("CHATVAULT_APP_SECRET", text("app_secret"))
         .env("CHATVAULT_ACCESS_TOKEN", text("token"))
         .env("CHATVAULT_ACCESS_TOKEN_SECRET", text("token_secret"));
-    let run = crate::support::Run::of(command.output().unwrap());
+    let run = Run::of(command.output().unwrap());
     let signed = listener.signed();
     assert!(signed.len() > AWKWARD.len() + 3, "{signed:?}\n{}", run.all());
     signed
@@ -241,12 +240,4 @@ fn changed(object: &Value, field: &str, from: &str, to: &str) -> Value {
     let at = start + text[start..].find(from).unwrap();
     object[field] = json!(format!("{}{to}{}", &text[..at], &text[at + from.len()..]));
     object
-}
-
-/// The listener is a double; the simulated account has a verifier of its own, which must be of the same opinion.
-#[test]
-fn the_simulated_account_refuses_none_of_our_signatures() {
-    let lab = Lab::new(crate::support::world(10, 4), chatvault::simulator::Script::default());
-    lab.synced().1.exits(0);
-    assert_eq!(lab.simulator.requests().refused, 0);
 }

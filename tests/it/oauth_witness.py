@@ -17,7 +17,8 @@ class Account(RequestValidator):
     def __init__(self, keys):
         super().__init__()
         self.keys, self.seen = keys, set()
-        self.dummy_client, self.dummy_access_token = "nobody", "nothing"
+
+    dummy_client = dummy_access_token = "nobody"
 
     # LivePerson's keys are hexadecimal; ours are chosen to be awkward.
     safe_characters = property(lambda self: set(map(chr, range(33, 127))))
