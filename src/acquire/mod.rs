@@ -402,6 +402,9 @@ fn count(length: usize) -> u64 {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod conformance_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod coverage_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

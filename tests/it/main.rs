@@ -1,6 +1,7 @@
 //! The promises of chatvault, held against the real binary and a simulated account. One file per promise.
 #![allow(clippy::unwrap_used)]
 
+mod attributes;
 mod audit;
 mod bad_input;
 mod bagit;
