@@ -60,7 +60,7 @@ fn messaging_kinds() -> Vec<Case> {
             &[
                 ("customerInfo.customerStatus", "platinum"),
                 ("customerInfo.customerType", "returning"),
-                ("customerInfo.balance", "\\-1234.5"),
+                ("customerInfo.balance", "\"-1234.5\""),
                 ("customerInfo.currency", "nok"),
                 ("customerInfo.customerId", "138766AC"),
                 ("customerInfo.socialId", "88112233445566"),
@@ -362,7 +362,7 @@ fn every_kind_of_messaging_is_found_typed_and_timed() {
             json!({ "info": { "conversationId": format!("c-{at}"), "startTimeL": 1_717_230_612_345_i64, "status": "OPEN" },
                     list: { "events": events } })
         };
-        let mut event_of = |case: &Case| {
+        let event_of = |case: &Case| {
             let mut event = case.event.clone();
             if list == "unAuthSdes" {
                 event["isAuthenticated"] = json!(false);
@@ -379,11 +379,9 @@ fn every_kind_of_messaging_is_found_typed_and_timed() {
             let shown = vault.run(&["show", &id]).exits(0).stdout;
             assert!(shown.contains("first seen 2024-06-02 03:47:40"), "{}, {list}: {shown}", case.name);
             let whole = vault.json(&["show", &id], 0);
-            let sdes = whole["sdes"].as_array().unwrap();
-            assert_eq!(sdes.len(), 1, "{}: {sdes:?}", case.name);
-            // An event without an answer of two sources is the one that was received, field by field.
-            let flag = if list == "unAuthSdes" { Some(&json!(false)) } else { None };
-            assert_eq!(sdes[0].get("isAuthenticated").filter(|_| flag.is_some()), flag, "{}", case.name);
+            assert_eq!(whole["sdes"].as_array().unwrap().len(), 1, "{}: {whole}", case.name);
+            let is_marked = whole["sdes"].to_string().contains("isAuthenticated");
+            assert_eq!(is_marked, list == "unAuthSdes", "{}: {whole}", case.name);
         }
         let all = format!("{}", cases.len());
         assert_eq!(vault.json(&["search", "has:sde", "--count"], 0)["total"]["value"].to_string(), all);
@@ -443,12 +441,11 @@ fn digit_runs_of_any_length_are_found_whole_by_path_anywhere_and_by_part() {
             "inside: {inside}"
         );
     }
-    // Next to a value that only shares digits, and as a number.
-    assert_eq!(
-        ids(&reader, "sde.customerInfo.accountName:\"49173502 9037\""),
-        BTreeSet::from([format!("{ACCOUNT}:other")])
-    );
-    assert_eq!(ids(&reader, &format!("sde.customerInfo.customerId:>={RUN}")), BTreeSet::from([run(16)]));
+    // Next to a value that only shares digits, and as a number as far as one keeps every digit.
+    let phrase = "sde.customerInfo.accountName:\"49173502 9037\"";
+    assert_eq!(ids(&reader, phrase), BTreeSet::from([format!("{ACCOUNT}:other")]));
+    let large: BTreeSet<String> = (14..=16).map(run).collect();
+    assert_eq!(ids(&reader, &format!("sde.customerInfo.customerId:>={}", &RUN[..14])), large);
 }
 
 /// LivePerson: searchable "only after two hours". Here with the answer that brings it.

@@ -23,4 +23,5 @@ mod schemas;
 mod search;
 mod support;
 mod sync;
+mod systemd;
 mod witness;
