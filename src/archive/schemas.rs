@@ -25,7 +25,7 @@ const MOST: usize = 500;
 pub struct SchemaVersion {
     /// As in `metaData.schemaVersion`, or [`LATEST_SCHEMA`].
     pub version: String,
-    /// The source's own bytes are here. An import alone does not count.
+    /// The source's own bytes are here. An import alone does not count, unless the source gave the same since.
     pub is_held: bool,
     /// When the source was last asked for it and answered, epoch milliseconds.
     pub asked_ms: Option<i64>,
@@ -79,9 +79,12 @@ impl Archive {
         let came = self.ledger().versions(SCHEMA_STREAM, &name)?;
         let is_theirs = came.iter().any(|file| !file.provenance.origin.starts_with("import:"));
         let last = self.listings_in(&question(version))?.pop();
+        // An import may have brought the very bytes that the source then gave.
+        let is_confirmed = last.as_ref().is_some_and(|last| !matches!(last.outcome, ListingKind::Failed(_)));
+        let is_here = is_theirs || (is_confirmed && !came.is_empty());
         Ok(SchemaVersion {
             version: version.to_owned(),
-            is_held: is_theirs && !self.ledger().is_doubted(SCHEMA_STREAM, &name)?,
+            is_held: is_here && !self.ledger().is_doubted(SCHEMA_STREAM, &name)?,
             asked_ms: last.as_ref().map(|listing| listing.listed_ms),
             failed: last.and_then(|listing| match listing.outcome {
                 ListingKind::Failed(reason) => Some(reason),
@@ -123,7 +126,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::tests::clock;
-    use super::super::{Arrival, Provenance, RealDisk};
+    use super::super::{Arrival, Provenance, Published, RealDisk};
     use super::*;
 
     fn set(versions: &[&str]) -> BTreeSet<String> {
@@ -165,6 +168,11 @@ mod tests {
         };
         publish("import:/tmp/1.0.0.35.json", "{}");
         assert!(!versions(&archive)[0].1, "what somebody imported is not the source's word");
+        // The source gives the same bytes: they are here already.
+        assert!(matches!(publish("https://va.da.liveperson.net/schema", "{}"), Published::Already(_)));
+        assert!(!versions(&archive)[0].1, "a refusal was its last word");
+        archive.record_schema_asked("1.0.0.35", None).unwrap();
+        assert!(versions(&archive)[0].1);
         let published = publish("https://va.da.liveperson.net/schema", "{\"type\":\"record\"}");
         assert_eq!(published.file().path, "files/data-access/schema/undated/1.0.0.35.v2.json");
         archive.record_schema_asked("1.0.0.35", None).unwrap();

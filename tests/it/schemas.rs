@@ -61,24 +61,24 @@ fn every_version_that_was_met_is_here_once_asked() {
     let provenance = event.unwrap()["payload"]["provenance"].to_string();
     assert!(provenance.contains("schemaId=latest") && !provenance.contains("oauth"), "{provenance}");
     let verified = vault.json(&["verify"], 0);
-    assert_eq!(verified["files"]["checked"], vault.files().len());
+    assert_eq!(verified["files"]["checked"], vault.all_files().len());
     assert_eq!(report["index"]["problems"]["counts"], json!({}), "{report}");
     let gaps = vault.run(&["--json", "gaps", "--all"]).json().to_string();
     assert!(!gaps.contains(STREAM), "{gaps}");
 
-    let before = (asked(&lab), vault.files());
+    let before = (asked(&lab), vault.all_files());
     assert_eq!(vault.json(&["sync"], 0)["streams"].get(STREAM), None);
-    assert_eq!((asked(&lab), vault.files()), before, "each is asked for once");
+    assert_eq!((asked(&lab), vault.all_files()), before, "each is asked for once");
     vault.run(&["index", "--rebuild"]).exits(0);
     vault.json(&["sync"], 0);
-    assert_eq!((asked(&lab), vault.files()), before);
+    assert_eq!((asked(&lab), vault.all_files()), before);
 
     // A lost one is asked for again, and goes back to its place.
     fs::remove_file(folder(&vault).join("1.0.0.35.json")).unwrap();
     vault.run(&["verify"]).exits(9);
     assert_eq!(vault.json(&["sync"], 0)["streams"][STREAM]["restored"], 1);
     vault.run(&["verify"]).exits(0);
-    assert_eq!(vault.files(), before.1);
+    assert_eq!(vault.all_files(), before.1);
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn everything_arrives_once_and_nothing_changes_afterwards() {
     drop(index);
 
     // The bytes on disk are the bytes that were served.
-    assert_eq!(vault.data_files().len() as u64, truth.files);
+    assert_eq!(vault.files().len() as u64, truth.files);
     for path in vault.files().keys() {
         let mode = std::fs::metadata(vault.path().join("files").join(path)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o444, "{path} is read-only");
@@ -257,7 +257,7 @@ fn faults_that_pass_cost_nothing() {
     let index = reader(&vault.path());
     assert_eq!(index.document_count(), truth.conversations);
     assert_eq!(index.record_count().unwrap(), truth.conversation_records);
-    assert_eq!(vault.data_files().len() as u64, truth.files);
+    assert_eq!(vault.files().len() as u64, truth.files);
     assert!(vault.names_in("tmp").is_empty());
     assert!(!vault.names_in("quarantine").is_empty(), "what was damaged is kept");
     assert_eq!(vault.json(&["verify"], 0)["ok"], true);
