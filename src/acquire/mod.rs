@@ -23,6 +23,7 @@ mod rate_limit;
 mod refetch;
 mod report;
 mod retry;
+mod schemas;
 mod settings;
 mod source;
 mod token;
@@ -50,6 +51,7 @@ pub use report::{
     AcquireEvent, AcquireReport, Cancel, CancelHandle, PlanReport, PlannedFile, ProgressSink, StreamPlan, StreamReport,
 };
 pub use retry::RetryPolicy;
+pub use schemas::{SchemaReport, schemas};
 pub use settings::{AcquireSettings, Endpoints, HistoryChoice, StreamChoice, StreamMode};
 pub use source::{Answer, AnswerProblem, ApiRequest, Reading, RefusedEntry, Source};
 pub use token::{ClientCredentials, LoginCredentials};
@@ -398,6 +400,9 @@ fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod conformance_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod coverage_tests;

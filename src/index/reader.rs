@@ -159,6 +159,16 @@ impl Reader {
         Ok(())
     }
 
+    /// Addresses of the live conversations of which `has:` would find `presence`, in no particular order.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn documents_with(&self, presence: &str) -> Result<Vec<DocAddress>, IndexError> {
+        let mut addresses = documents_of(&self.searcher, self.fields.has, presence)?;
+        addresses.retain(|address| !self.superseded.contains(address));
+        Ok(addresses)
+    }
+
     /// The conversations with an id, of whatever account.
     ///
     /// # Errors

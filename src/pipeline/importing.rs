@@ -7,7 +7,7 @@ use super::bag_import::{self, BagOrigin, BagReport};
 use super::indexing::IndexRun;
 use super::{RunError, Step, Watcher};
 use crate::archive::naming::stream_and_window;
-use crate::archive::{Archive, ArchiveError, Arrival, Provenance, Published};
+use crate::archive::{Archive, ArchiveError, Arrival, Provenance, Published, SCHEMA_STREAM};
 use crate::bag::is_bag;
 use crate::decode::{Container, container_of};
 use flate2::bufread::MultiGzDecoder;
@@ -347,10 +347,13 @@ fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
     let is_data = start.starts_with(b"{")
         || start.starts_with(b"[")
         || container_of(text) == Container::AvroContainer
-        || named(name, &["gz", "json", "ndjson", "jsonl", "avro"])
+        || named(name, &["gz", "json", "ndjson", "jsonl", "avro", "avsc"])
         || stream_and_window(name).0.is_some();
     if is_data && let Some(stream) = stream_of_answers(text) {
         return Some(ImportedKind::Stream(stream));
+    }
+    if is_schema(start) {
+        return Some(ImportedKind::Stream(SCHEMA_STREAM));
     }
     let names_records = holds("\"recordCollection\"") || holds("com.liveperson.dataaccess");
     if !is_data || !names_records {
@@ -364,6 +367,20 @@ fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
     ];
     let stream = streams.iter().find(|(branch, _)| holds(branch));
     Some(stream.map_or(ImportedKind::Unknown, |(_, stream)| ImportedKind::Stream(stream)))
+}
+
+/// Whether a text is a schema of Data Access: it names the fields that records have, and has none of their values.
+fn is_schema(start: &[u8]) -> bool {
+    let has_key = |key: &str, value: &str| {
+        let mut places = memchr::memmem::find_iter(start, key.as_bytes());
+        places.any(|at| {
+            let behind = start[at + key.len()..].trim_ascii_start();
+            behind.strip_prefix(b":").is_some_and(|rest| rest.trim_ascii_start().starts_with(value.as_bytes()))
+        })
+    };
+    let is_theirs = memchr::memmem::find(start, b"com.liveperson.dataaccess").is_some();
+    let is_avro = has_key("\"type\"", "\"record\"") && has_key("\"fields\"", "[");
+    start.starts_with(b"{") && is_theirs && is_avro && !has_key("\"recordCollection\"", "")
 }
 
 /// The stream of archived API answers, or of a bare answer of a history API.
@@ -406,6 +423,10 @@ mod tests {
         assert_eq!(kind_of(engagement, "x"), Some(ImportedKind::Stream("data-access/engagement")));
         let answer = br#"{"type":"api-answer","format":1,"stream":"engagement-history","call":"interactions/search"}"#;
         assert_eq!(kind_of(answer, "x"), Some(ImportedKind::Stream("engagement-history")));
+        let schema = br#"{ "type" : "record", "namespace": "com.liveperson.dataaccess", "name": "R", "fields": [{"name": "recordCollection", "type": "EngagementData"}]}"#;
+        assert_eq!(kind_of(schema, "engagement.avsc"), Some(ImportedKind::Stream(SCHEMA_STREAM)));
+        let says_so = br#"{"recordCollection":[{"body":{"com.liveperson.dataaccess.EngagementData":{"a":{"type":"record","fields":[]}}}}]}"#;
+        assert_eq!(kind_of(says_so, "x"), Some(ImportedKind::Stream("data-access/engagement")));
         let body = br#"{"_metadata":{"count":0},"conversationHistoryRecords":[]}"#;
         assert_eq!(kind_of(body, "x"), Some(ImportedKind::Stream("messaging-interactions")));
         assert_eq!(kind_of(br#"{"name":"package.json"}"#, "package.json"), None);

@@ -90,7 +90,7 @@ fn rounds(
     runtime: &tokio::runtime::Runtime,
     settings: &mut AcquireSettings,
     archive: &Archive,
-    options: RunOptions,
+    mut options: RunOptions,
     paces: &Paces,
     acquire_progress: &ProgressSink,
     watcher: Watcher<'_>,
@@ -127,6 +127,7 @@ fn rounds(
             Ok(report) => {
                 settings.remember(&report.acquired.domain);
                 let unable = report.acquired.stopped.as_ref().is_some_and(is_passing);
+                options.is_later_round |= report.index_failure.is_none();
                 (Ok(report), unable)
             }
             Err(RunError::Acquire(error)) if is_passing(&error) => (Err(error), true),

@@ -16,6 +16,7 @@ mod history;
 pub mod messaging;
 pub mod oauth;
 mod operations;
+mod others;
 mod plan;
 mod request;
 mod routes;

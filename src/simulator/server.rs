@@ -73,6 +73,8 @@ pub struct SimulatorConfig {
     pub gzip_level: u32,
     /// Files with more records are streamed without a length; the default is some 70 MB of JSON.
     pub records_in_memory: u64,
+    /// Data Access has agent activity, surveys and web sessions too; else they are not enabled for the account.
+    pub other_data_types: bool,
 }
 
 impl Default for SimulatorConfig {
@@ -93,6 +95,7 @@ impl Default for SimulatorConfig {
             job_delay_ms: 300_000,
             gzip_level: 6,
             records_in_memory: 8_000,
+            other_data_types: false,
         }
     }
 }
@@ -243,6 +246,7 @@ pub async fn start(config: SimulatorConfig) -> Result<Simulator, SimulatorError>
         recent: Default::default(),
         rate_limit_per_second: config.rate_limit_per_second,
         job_delay_ms: config.job_delay_ms,
+        other_data_types: config.other_data_types,
         making: Making { gzip_level: config.gzip_level, records_in_memory: config.records_in_memory },
         world,
     });

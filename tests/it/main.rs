@@ -1,6 +1,7 @@
 //! The promises of chatvault, held against the real binary and a simulated account. One file per promise.
 #![allow(clippy::unwrap_used)]
 
+mod attributes;
 mod audit;
 mod bad_input;
 mod bagit;
@@ -13,11 +14,15 @@ mod gaps;
 mod history;
 mod hostile;
 mod layering;
+mod masked;
 mod messaging;
+mod oauth;
 mod openpgp;
 mod repair;
 mod salvage;
+mod schemas;
 mod search;
 mod support;
 mod sync;
+mod systemd;
 mod witness;
