@@ -12,15 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::archive::{
-    AnswerSegment, ApiAnswer, Archive, ArchiveError, ArchivedFile, Listing, ListingOutcome, Published, Window,
-};
+use crate::archive::{AnswerSegment, Archive, ArchiveError, ArchivedFile, Listing, ListingOutcome, Published, Window};
 
 use super::apis::Sessions;
+use super::asking::{keep, lock, receive};
 use super::engine::{Engine, GivenUp, Stop, blocking, join};
 use super::error::{Fault, ProblemKind};
 use super::history::{Filter, HistoryApi, Page, STEP_MS};
-use super::http::{LISTING_LIMIT_BYTES, printable};
 use super::listing::window_name;
 use super::passes::{Axis, Pass, Schedule, floor, halves};
 use super::plan::millis;
@@ -263,15 +261,11 @@ impl Follow<'_> {
         let sealed = Mutex::new(Vec::new());
         let page = self
             .engine
-            .with_retries(name, &self.engine.policy, || async {
-                let reply = self.engine.unless_ended(self.engine.call(self.authorizer, request)).await??;
-                let retry_after = reply.retry_after();
-                let (url, clock_offset_ms) = (printable(&reply.url), reply.clock_offset_ms);
-                let kept = ["date", "content-type"].into_iter();
-                let response: BTreeMap<String, String> =
-                    kept.filter_map(|name| Some((name.to_owned(), reply.header(name)?))).collect();
-                let answer = self.engine.unless_ended(reply.into_answer(LISTING_LIMIT_BYTES)).await??;
-                let read = self.api.read(&answer);
+            .with_retries_of_api(name, &self.engine.policy, || async {
+                let received = receive(self.engine, self.authorizer, request).await?;
+                let retry_after = received.retry_after;
+                let answer = &received.answer;
+                let read = self.api.read(answer);
                 // An answer without records is the ledger's to note; errors are told and not kept.
                 let holds_records = match &read {
                     Ok(page) => !page.records.is_empty(),
@@ -279,26 +273,9 @@ impl Follow<'_> {
                 };
                 let is_repeated = holds_records && read.is_ok() && self.sessions.is_repeated(request, &answer.body);
                 if holds_records && !is_repeated {
-                    let (segment, stream, received_ms) =
-                        (Arc::clone(segment), self.api.stream(), self.archive.now_ms());
-                    let request_body = request.json.as_deref().and_then(|json| serde_json::from_str(json).ok());
-                    let body = answer.body;
-                    let appended = join(tokio::task::spawn_blocking(move || {
-                        lock(&segment).append(&ApiAnswer {
-                            stream,
-                            call,
-                            method: "POST",
-                            url: &url,
-                            request_body: &request_body.unwrap_or_default(),
-                            status: answer.status,
-                            response: &response,
-                            received_ms,
-                            clock_offset_ms,
-                            body: &body,
-                        })
-                    }))
-                    .await;
-                    lock(&sealed).extend(appended.map_err(Fault::Archive)?);
+                    let received_ms = self.archive.now_ms();
+                    let file = keep(segment, (self.api.stream(), call), request, received, received_ms).await?;
+                    lock(&sealed).extend(file);
                 }
                 read.map(|page| Asked { page, is_repeated }).map_err(|problem| Fault::Answer {
                     kind: problem.kind,
@@ -363,8 +340,4 @@ impl Follow<'_> {
         }
         Ok(self.schedule.due(listings[self.api.stream()][0].asked.end_ms, &listings))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
