@@ -185,7 +185,8 @@ mod tests {
                     assert!((5..=1440).contains(&minutes) && minutes % 5 == 0, "{question:?}");
                     assert_eq!(interval.is_some(), kind != Kind::Span);
                 }
-                if let Question::Between(window, _) = question {
+                // Which clock the server has is known from the calls before.
+                if let (Question::Between(window, _), true) = (question, known) {
                     assert!(window.start_ms >= at_ms - REACH_MS && window.end_ms <= at_ms, "{question:?} at {at_ms}");
                 }
                 let (sent, received) = (ServerTime::of(sent_ms, offset), ServerTime::of(sent_ms + way_ms, offset));
@@ -303,17 +304,23 @@ mod tests {
     }
 
     #[test]
-    fn larger_intervals_divide_the_timeframe() {
+    fn what_is_too_large_is_asked_for_in_larger_intervals_or_in_parts() {
         let now = ServerTime::of(BEGIN_MS + 7_000, None);
         for interval in [5, 30, 120] {
             for kind in KINDS.into_iter().filter(|kind| *kind != Kind::Span) {
                 for cursor in [None, Some(BEGIN_MS - 3 * 60 * MINUTE_MS), Some(BEGIN_MS - 3 * REACH_MS)] {
-                    let minutes = match due(kind, cursor, now, interval).unwrap() {
-                        Question::Back { minutes, .. } => minutes,
-                        Question::Between(window, _) => (window.end_ms - window.start_ms) / MINUTE_MS,
+                    match due(kind, cursor, now, interval).unwrap() {
+                        Question::Back { minutes, .. } => assert!(minutes <= 1440 && minutes % interval == 0),
+                        Question::Between(window, of) => {
+                            let most_ms = REACH_MS / interval * 5;
+                            assert!(window.end_ms - window.start_ms <= most_ms && of == 5, "{window:?}");
+                            assert!(
+                                cursor
+                                    .is_none_or(|cursor| window.start_ms <= cursor.max(BEGIN_MS - REACH_MS + STEP_MS))
+                            );
+                        }
                         other => panic!("{other:?}"),
-                    };
-                    assert!(minutes <= 1440 && minutes % interval == 0, "{kind:?} {interval} {cursor:?}: {minutes}");
+                    }
                 }
             }
         }

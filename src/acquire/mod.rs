@@ -425,4 +425,7 @@ mod coverage_tests;
 mod follow_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod polling_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
