@@ -99,6 +99,7 @@ async fn follow_one(
         sessions: &settings.sessions,
         archive,
         schedule: Schedule { api, start: settings.start, now_ms: settings.clock.now_ms() },
+        mode: choice.mode,
     };
     let mut report = follow.run(published).await;
     for problem in report.problems.iter_mut().filter(|problem| problem.kind == ProblemKind::Unauthorized) {

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::archive::{AnswerSegment, Archive, ArchiveError, ArchivedFile, Listing, ListingOutcome, Published, Window};
 
-use super::apis::Sessions;
+use super::apis::{Sessions, is_refusal};
 use super::asking::{keep, lock, receive};
 use super::engine::{Engine, GivenUp, Stop, blocking, join};
 use super::error::{Fault, ProblemKind};
@@ -23,6 +23,7 @@ use super::listing::window_name;
 use super::passes::{Axis, Pass, Schedule, floor, halves};
 use super::plan::millis;
 use super::report::{AcquireEvent, StreamReport};
+use super::settings::StreamMode;
 use super::source::{ApiRequest, shown};
 use super::token::Authorizer;
 
@@ -43,6 +44,8 @@ pub(super) struct Follow<'r> {
     pub(super) archive: &'r Archive,
     /// What is due, and when.
     pub(super) schedule: Schedule,
+    /// What a refusal means.
+    pub(super) mode: StreamMode,
 }
 
 /// What one search or pass came to.
@@ -84,9 +87,10 @@ impl Follow<'_> {
             }
         };
         match self.passes().await {
-            Ok(passes) => {
+            Ok((mut begun, passes)) => {
                 for pass in passes {
-                    if self.engine.is_ending() || !self.follow(&pass, &segment, &mut report, published).await {
+                    let is_over = self.engine.is_ending();
+                    if is_over || !self.follow(&pass, &mut begun, &segment, &mut report, published).await {
                         break;
                     }
                 }
@@ -102,6 +106,7 @@ impl Follow<'_> {
     async fn follow(
         &self,
         pass: &Pass,
+        begun: &mut Option<Window>,
         segment: &Arc<Mutex<AnswerSegment>>,
         report: &mut StreamReport,
         published: &mpsc::Sender<ArchivedFile>,
@@ -112,7 +117,14 @@ impl Follow<'_> {
                 // A page may have been remembered whose calls by id were never made.
                 self.sessions.forget_answers();
             }
-            let recorded = self.record(pass, part, &outcome).await;
+            let recorded = match begun.take_if(|_| outcome.is_ok()) {
+                Some(begun) => self.record_beginning(begun).await,
+                None => Ok(()),
+            };
+            let recorded = match recorded {
+                Ok(()) => self.record(pass, part, &outcome).await,
+                failed => failed,
+            };
             if let Err(error) = recorded {
                 self.engine.stop(Stop::Archive(error));
                 return false;
@@ -315,6 +327,8 @@ impl Follow<'_> {
                 let ids = found.ids.clone();
                 blocking(self.archive, move |archive| archive.record_followed(&stream, part, &ids)).await
             }
+            // A stream that is not for these keys has no history of failures.
+            Err(GivenUp::Failed { kind, .. }) if self.mode == StreamMode::Auto && is_refusal(*kind) => Ok(()),
             Err(GivenUp::Failed { reason, .. }) => {
                 let failed = ListingOutcome::Failed { reason: reason.clone() };
                 blocking(self.archive, move |archive| archive.record_listing(&stream, part, &failed)).await
@@ -323,21 +337,28 @@ impl Follow<'_> {
         }
     }
 
-    /// What is due now.
-    async fn passes(&self) -> Result<Vec<Pass>, ArchiveError> {
+    /// Writes down from when on changes are followed; what is older is the backfill's. That moment was fixed before the first
+    /// question, so no change falls between the two; it is written with the first answer, because an API that refuses is not
+    /// followed.
+    async fn record_beginning(&self, begun: Window) -> Result<(), ArchiveError> {
+        let stream = self.api.stream();
+        blocking(self.archive, move |archive| archive.record_followed(stream, begun, &BTreeSet::new())).await
+    }
+
+    /// What is due now, and where following begins if it never has.
+    async fn passes(&self) -> Result<(Option<Window>, Vec<Pass>), ArchiveError> {
         let names = self.schedule.streams();
         let listings = blocking(self.archive, move |archive| {
             names.into_iter().map(|name| Ok((name.clone(), archive.listings_in(&name)?))).collect()
         });
         let listings: BTreeMap<String, Vec<Listing>> = listings.await?;
-        if listings[self.api.stream()].is_empty() {
-            // The first run ever: from now on changes are followed, and what is older is the backfill's. Said before the
-            // first question, so that no change falls between the two, however often the backfill is interrupted.
-            let begun = Window { start_ms: floor(self.schedule.now_ms) - STEP_MS, end_ms: floor(self.schedule.now_ms) };
-            let stream = self.api.stream();
-            blocking(self.archive, move |archive| archive.record_followed(stream, begun, &BTreeSet::new())).await?;
-            return Ok(self.schedule.due(floor(self.schedule.now_ms), &listings));
+        match listings[self.api.stream()].first() {
+            Some(first) => Ok((None, self.schedule.due(first.asked.end_ms, &listings))),
+            None => {
+                let now_ms = floor(self.schedule.now_ms);
+                let begun = Window { start_ms: now_ms - STEP_MS, end_ms: now_ms };
+                Ok((Some(begun), self.schedule.due(now_ms, &listings)))
+            }
         }
-        Ok(self.schedule.due(listings[self.api.stream()][0].asked.end_ms, &listings))
     }
 }

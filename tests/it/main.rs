@@ -14,6 +14,7 @@ mod hostile;
 mod layering;
 mod messaging;
 mod openpgp;
+mod operations;
 mod repair;
 mod salvage;
 mod search;
