@@ -13,6 +13,7 @@ mod download;
 mod engine;
 mod error;
 mod follow;
+mod heard;
 mod history;
 mod host;
 mod http;
@@ -51,7 +52,7 @@ pub use host::{HostRefusal, HostRule};
 pub use operations::OperationsApi;
 pub use passes::followed_until;
 pub use plan::{ListingPlan, WorkList, wanted, work_list};
-pub use polled::{asked_of, lost_figures, polled_until};
+pub use polled::{MethodAsked, asked_of, lost_figures, polled_until};
 pub use probe::{ApiProbe, ProbeReport};
 pub use refetch::{LostFile, expires_ms, refetch};
 pub use report::{

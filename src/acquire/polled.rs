@@ -43,19 +43,30 @@ pub fn lost_figures(archive: &Archive, api: OperationsApi) -> Result<Vec<LostFig
     Ok(lost)
 }
 
-/// When each method of a stream was last answered, and when a call of it last failed, by method; epoch milliseconds.
+/// How a method of a stream has fared, epoch milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodAsked {
+    /// The method, such as `queuehealth`.
+    pub call: &'static str,
+    /// Its last answer in the ledger; that of a state is at most minutes behind the archive's.
+    pub answered_ms: Option<i64>,
+    /// The last time that it failed.
+    pub failed_ms: Option<i64>,
+}
+
+/// How each method of a stream has fared.
 ///
 /// # Errors
 /// Ledger errors.
-pub fn asked_of(archive: &Archive, api: OperationsApi) -> Result<Vec<(&'static str, [Option<i64>; 2])>, ArchiveError> {
+pub fn asked_of(archive: &Archive, api: OperationsApi) -> Result<Vec<MethodAsked>, ArchiveError> {
     let mut found = Vec::new();
     for method in api.methods() {
-        let mut last = [None; 2];
+        let mut asked = MethodAsked { call: method.call, answered_ms: None, failed_ms: None };
         for listing in archive.listings_in(&name_of(api, method))? {
-            let slot = &mut last[usize::from(!listing.is_answered())];
+            let slot = if listing.is_answered() { &mut asked.answered_ms } else { &mut asked.failed_ms };
             *slot = (*slot).max(Some(listing.listed_ms));
         }
-        found.push((method.call, last));
+        found.push(asked);
     }
     Ok(found)
 }

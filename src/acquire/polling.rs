@@ -18,11 +18,10 @@ use super::asking::{Received, SharedSegment, keep, lock, receive};
 use super::domain::DomainCheck;
 use super::engine::{Engine, GivenUp, Stop, blocking, join};
 use super::error::{Fault, Problem, ProblemKind};
+use super::heard::{Heard, MOST_SKILLS, read};
 use super::intervals::{MINUTE_MS, Moves, ServerTime, covered, due, is_longest, moved};
 use super::listing::window_name;
-use super::operations::{
-    AGENTS_PER_PAGE, Heard, INTERVALS, Kind, Method, OperationsApi, Question, SKILLS_PER_CALL, read,
-};
+use super::operations::{AGENTS_PER_PAGE, INTERVALS, Kind, Method, OperationsApi, Question, SKILLS_PER_CALL};
 use super::polled::{asked_of, cursor_of, losses_of, name_of};
 use super::report::{AcquireEvent, LostFigures, StreamReport};
 use super::settings::{AcquireSettings, OperationsChoice, StreamMode};
@@ -207,7 +206,7 @@ impl Poll<'_> {
     async fn was_ever_answered(&self) -> bool {
         let api = self.choice.api;
         let found = blocking(self.archive, move |archive| asked_of(archive, api)).await;
-        found.is_ok_and(|found| found.iter().any(|(_, [answered, _])| answered.is_some()))
+        found.is_ok_and(|found| found.iter().any(|method| method.answered_ms.is_some()))
     }
 
     async fn note_failure(&self, name: &str, window: Option<Window>, problem: &Problem) {
@@ -389,7 +388,9 @@ impl Call<'_> {
             report.listing_calls += 1;
             report.listed += 1;
             if self.poll.choice.api == OperationsApi::Messaging {
-                lock(&self.poll.settings.sessions.memory).skills.extend(answered.heard.skills.iter().cloned());
+                let skills = &mut lock(&self.poll.settings.sessions.memory).skills;
+                let room = MOST_SKILLS.saturating_sub(skills.len());
+                skills.extend(answered.heard.skills.iter().take(room).cloned());
             }
         }
         answered

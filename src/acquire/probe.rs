@@ -9,9 +9,9 @@ use super::data_access::DataAccess;
 use super::domain::DomainCheck;
 use super::engine::Engine;
 use super::error::{Fault, ProblemKind};
+use super::heard;
 use super::history::{Filter, STEP_MS};
 use super::http::{LISTING_LIMIT_BYTES, Reply};
-use super::operations;
 use super::polling;
 use super::settings::{AcquireSettings, StreamMode};
 use super::source::{AnswerProblem, Source};
@@ -111,7 +111,7 @@ pub(super) async fn probe_all(engine: &Engine, settings: &AcquireSettings, domai
                 probe.variables = authorizer.variables().to_vec();
                 let request = method.request(&base, &settings.account_id, method.smallest());
                 let outcome = match engine.call(&authorizer, &request).await {
-                    Ok(reply) => read(reply, |answer| operations::read(answer).map(drop)).await,
+                    Ok(reply) => read(reply, |answer| heard::read(answer).map(drop)).await,
                     Err(fault) => Err(fault),
                 };
                 probe.problem = told(engine, outcome);

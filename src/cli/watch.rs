@@ -6,7 +6,7 @@ use super::output::{Output, bytes, counted, json_time, printable};
 use super::progress::Progress;
 use super::{losses, open, open_for_writing, runtime, settings, sync};
 use chatvault::acquire::{
-    Cancel, HistoryApi, LostFigures, OperationsApi, asked_of, followed_until, lost_figures, polled_until,
+    Cancel, HistoryApi, LostFigures, MethodAsked, OperationsApi, asked_of, followed_until, lost_figures, polled_until,
 };
 use chatvault::archive::{Archive, Clock, ListingKind};
 use chatvault::pipeline::{self, Paces, Round};
@@ -142,6 +142,8 @@ fn say(round: &Round, output: &Output) {
 #[derive(Default)]
 struct Freshness {
     stream: String,
+    /// `auto`: it need not be for these keys.
+    is_optional: bool,
     answered_ms: Option<i64>,
     failed_ms: Option<i64>,
     stored_ms: Option<i64>,
@@ -159,7 +161,7 @@ impl Freshness {
 
     /// Of an API with several methods: answered when one of them was, failing when one of them is.
     fn take_methods(&mut self, archive: &Archive, api: OperationsApi) -> Result<(), Failure> {
-        for (call, [answered_ms, failed_ms]) in asked_of(archive, api)? {
+        for MethodAsked { call, answered_ms, failed_ms } in asked_of(archive, api)? {
             self.answered_ms = self.answered_ms.max(answered_ms);
             if failed_ms > answered_ms {
                 self.failing.push(call);
@@ -174,14 +176,14 @@ impl Freshness {
 
 fn freshness(settings: &settings::Settings, archive: &Archive) -> Result<Vec<Freshness>, Failure> {
     let mut found = Vec::new();
-    for (stream, _) in settings.wanted_streams() {
+    for (stream, mode) in settings.wanted_streams() {
         // The main pass of a history API, and what brings its new ones, stand under two names.
         let names = match HistoryApi::of_stream(stream) {
             Some(api) => vec![stream.to_owned(), format!("{}/backfill", api.stream())],
             None if OperationsApi::of_stream(stream).is_some() => Vec::new(),
             None => vec![stream.to_owned()],
         };
-        let mut fresh = Freshness { stream: stream.to_owned(), ..Freshness::default() };
+        let mut fresh = Freshness { stream: stream.to_owned(), is_optional: mode == "auto", ..Freshness::default() };
         for name in names {
             for listing in archive.listings_in(&name)? {
                 let slot = match listing.outcome {
@@ -223,6 +225,9 @@ fn status(settings: &settings::Settings, archive: &Archive, output: &Output) -> 
     for fresh in found {
         let ago = |ms| age(ms).map_or("never".to_owned(), |seconds| format!("{} ago", span(seconds)));
         let mark = match (fresh.is_failing(), fresh.failing.as_slice()) {
+            (_, []) if fresh.is_optional && fresh.answered_ms.is_none() => {
+                "  it may not be enabled for these keys".to_owned()
+            }
             (false, _) => String::new(),
             (true, []) => "  FAILING since its last answer".to_owned(),
             (true, calls) => format!("  FAILING: {}", calls.join(", ")),
