@@ -302,6 +302,11 @@ impl Call<'_> {
                     if interval + 1 < INTERVALS.len() && self.method.kind != Kind::Span =>
                 {
                     interval += 1;
+                    let told = format!(
+                        "{}: the answer is too large; asked for in intervals of {} minutes, or in parts",
+                        self.name, INTERVALS[interval]
+                    );
+                    self.poll.engine.tell(AcquireEvent::Remark(told));
                     continue;
                 }
                 Err(given_up) => {
