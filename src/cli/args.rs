@@ -121,7 +121,7 @@ pub(crate) struct Watch {
     /// Show how fresh each stream is, from the ledger, and end
     #[arg(long)]
     pub(crate) status: bool,
-    /// Ask every stream this often, instead of at its own pace (messaging 30s, chats 5m, files 15m)
+    /// Ask every stream this often, instead of at its own pace (messaging 30s, chats 5m, files 15m, figures of intervals 5m, of states 1m)
     #[arg(long, value_name = "DURATION", conflicts_with = "status")]
     pub(crate) every: Option<String>,
     /// Write metrics in Prometheus text format to this file after each round

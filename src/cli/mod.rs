@@ -24,6 +24,7 @@ mod index;
 mod init;
 mod keys;
 mod limits;
+mod losses;
 mod output;
 mod plan;
 mod progress;

@@ -220,6 +220,9 @@ fn wish(path: &str) -> Option<(String, Wish)> {
         ["operations", "api", "account", account, ref method @ ..] => {
             (account, Wish::Operations(operations::Method::of(method)?))
         }
+        ["lp-messaging-ewt-app", "api", "account", account, "ewt"] => {
+            (account, Wish::Operations(operations::Method::EstimatedWait))
+        }
         _ => return None,
     };
     Some((account.to_owned(), wish))

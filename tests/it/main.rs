@@ -18,6 +18,7 @@ mod masked;
 mod messaging;
 mod oauth;
 mod openpgp;
+mod operations;
 mod repair;
 mod salvage;
 mod schemas;
