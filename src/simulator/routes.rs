@@ -429,7 +429,7 @@ impl Shared {
             false => self.world.file_named(name).filter(|file| self.exists(file)),
         };
         match found {
-            Some(spec) => file(&self.world, &self.cache, spec, self.making, faults).await,
+            Some(spec) => file(&self.world, &self.cache, spec, &self.making, faults).await,
             None => self.error(404, "No such file"),
         }
     }
