@@ -38,6 +38,16 @@ pub enum BenchError {
     /// Nothing is left to measure.
     #[error("none of these files can be measured")]
     Nothing,
+    /// The benchmark would fill the disk.
+    #[error("the benchmark needs about {} MB in {}, and {} MB are free there", needed_bytes / 1_000_000, folder.display(), free_bytes / 1_000_000)]
+    NoRoom {
+        /// Where it would write.
+        folder: PathBuf,
+        /// What it would write, bytes.
+        needed_bytes: u64,
+        /// What is free, bytes.
+        free_bytes: u64,
+    },
     /// Somebody ended it.
     #[error("interrupted")]
     Interrupted,

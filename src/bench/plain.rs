@@ -167,7 +167,11 @@ fn walk(json: &mut Jiter<'_>, bytes: &mut usize, depth: usize) -> Result<(), Jit
         Peek::Object if depth < MAX_DEPTH => {
             let mut wanted = json.known_object()?.map(is_wanted);
             while let Some(is_in) = wanted {
-                if is_in { walk(json, bytes, depth + 1)? } else { json.next_skip()? }
+                if is_in {
+                    walk(json, bytes, depth + 1)?
+                } else {
+                    json.next_skip()?
+                }
                 wanted = json.next_key()?.map(is_wanted);
             }
         }

@@ -54,11 +54,7 @@ pub struct QueryWords {
 
 impl Default for QueryWords {
     fn default() -> QueryWords {
-        QueryWords {
-            common: "order".into(),
-            other: "refund".into(),
-            phrase: ("thank".into(), "you".into()),
-        }
+        QueryWords { common: "order".into(), other: "refund".into(), phrase: ("thank".into(), "you".into()) }
     }
 }
 
@@ -168,7 +164,8 @@ fn ask(reader: &Reader, kind: &str, text: String, facets: &[Facet]) -> Result<Qu
     let mut hits = 0;
     let mut once = || -> Result<Duration, BenchError> {
         let asked = Instant::now();
-        let query = parse_located(&text, &ParseOptions::utc(0)).map_err(|error: QueryError| SearchError::from(error))?;
+        let query =
+            parse_located(&text, &ParseOptions::utc(0)).map_err(|error: QueryError| SearchError::from(error))?;
         let request = SearchRequest {
             query,
             text: text.clone(),
@@ -206,7 +203,7 @@ pub(super) fn as_process(program: &Path, vault: &Path, words: &QueryWords) -> Re
         let ended = Command::new(program)
             .arg("--vault")
             .arg(vault)
-            .args(["search", &words.common, "--facets", &facets.join(",")])
+            .args(["--quiet", "search", &words.common, "--facets", &facets.join(",")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .status()

@@ -136,7 +136,12 @@ const MAX_LEFT_OUT: usize = 1000;
 
 impl CorpusReport {
     /// Of a survey; `before` was left out before it.
-    pub(super) fn of(survey: &Survey, before: &[LeftOut], seed: Option<u64>, languages: &[(&str, u32)]) -> CorpusReport {
+    pub(super) fn of(
+        survey: &Survey,
+        before: &[LeftOut],
+        seed: Option<u64>,
+        languages: &[(&str, u32)],
+    ) -> CorpusReport {
         let left_out: Vec<LeftOut> = before.iter().chain(&survey.left_out).cloned().collect();
         CorpusReport {
             seed,
@@ -300,13 +305,15 @@ mod tests {
     use super::*;
 
     fn rounds(figures: &[(Stage, &[(f64, Option<f64>)])]) -> Rounds {
-        let sample = |(wall_s, cpu_s): &(f64, Option<f64>)| Sample { wall_s: *wall_s, cpu_s: *cpu_s, ..Sample::default() };
+        let sample =
+            |(wall_s, cpu_s): &(f64, Option<f64>)| Sample { wall_s: *wall_s, cpu_s: *cpu_s, ..Sample::default() };
         let samples = figures.iter().map(|(stage, rounds)| (*stage, rounds.iter().map(sample).collect()));
         Rounds { samples: samples.collect(), queries: Vec::new() }
     }
 
     fn corpus() -> CorpusReport {
-        let survey = Survey { json_bytes: 100_000_000, conversations: 1000, raw_bytes: 20_000_000, ..Survey::default() };
+        let survey =
+            Survey { json_bytes: 100_000_000, conversations: 1000, raw_bytes: 20_000_000, ..Survey::default() };
         CorpusReport::of(&survey, &[], Some(1), &[])
     }
 

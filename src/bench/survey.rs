@@ -54,7 +54,7 @@ pub struct TextStatistics {
     pub text_bytes: u64,
     /// Share of these bytes that are ASCII, 0 to 1.
     pub ascii_share: f64,
-    /// Conversations by the script of most of their letters; `ascii` is Latin without a single accent.
+    /// Conversations by the script of most of their letters: `ascii` is Latin without a single accent, `accents` Latin with one.
     pub scripts: BTreeMap<String, u64>,
 }
 
@@ -153,9 +153,9 @@ impl Found {
             }
         }
         // Accented letters are few in any Latin text: one of them makes it that.
-        if let (Some(plain), Some(accented)) = (letters.get("ascii").copied(), letters.get("latin").copied()) {
+        if let (Some(plain), Some(accented)) = (letters.get("ascii").copied(), letters.get("accents").copied()) {
             letters.remove("ascii");
-            letters.insert("latin", plain + accented);
+            letters.insert("accents", plain + accented);
         }
         let script = letters.into_iter().max_by_key(|(_, count)| *count).map_or("none", |(script, _)| script);
         *self.scripts.entry(script).or_default() += 1;
@@ -166,7 +166,7 @@ impl Found {
 fn script_of(c: char) -> &'static str {
     match c {
         '\0'..='\u{7f}' => "ascii",
-        '\u{80}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}' => "latin",
+        '\u{80}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}' => "accents",
         '\u{370}'..='\u{3ff}' | '\u{1f00}'..='\u{1fff}' => "greek",
         '\u{400}'..='\u{52f}' => "cyrillic",
         '\u{590}'..='\u{5ff}' => "hebrew",
@@ -195,7 +195,7 @@ mod tests {
             found.scripts.into_keys().next().expect("one conversation")
         };
         assert_eq!(script("where is my order 42"), "ascii");
-        assert_eq!(script("Wo ist meine Rücksendung"), "latin");
+        assert_eq!(script("Wo ist meine Rücksendung"), "accents");
         assert_eq!(script("где мой заказ ABC"), "cyrillic");
         assert_eq!(script("退款到账了吗 OK"), "han");
         assert_eq!(script("12 :-)"), "none");

@@ -4,6 +4,7 @@
 mod audit;
 mod bad_input;
 mod bagit;
+mod bench;
 mod cli;
 mod crash;
 mod decode;
