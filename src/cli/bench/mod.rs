@@ -24,7 +24,8 @@ use std::time::Duration;
 pub(super) const EXAMPLES: &str = "\
 Each stage runs once a round, in a process of its own; medians, and smallest and largest, are printed. The
 floor is what the cores could do if they only inflated, parsed ids and texts, and fed ready documents to
-the index library. Your files are only read. Latencies are those of a warm page cache.
+the index library. Memory is that of the process, with what was prepared for the stage. Your files are
+only read. Latencies are those of a warm page cache. Use a release build on an idle machine.
 
 Examples:
   chatvault bench                                   a generated corpus of 1 GB of JSON
@@ -86,13 +87,14 @@ pub(crate) fn run(args: &Bench, output: &Output) -> Result<Exit, Failure> {
     let other = args.compare.as_deref().map(saved).transpose()?;
     let save = args.save.as_deref().map(Saving::begin).transpose()?;
 
+    let machine = Machine::here();
     let runtime = runtime()?;
     let children = Children::new(&runtime)?;
     let scratch = scratch(args.dir.as_deref())?;
     let bench = Run { args, output, runtime: &runtime, children: &children, scratch: scratch.path() };
     let outcome = match sizes.is_empty() {
         true => bench.measure(json_bytes).map(Outcome::Report),
-        false => bench.grow(&sizes).map(Outcome::Growth),
+        false => bench.grow(&sizes).map(|(rows, command)| Outcome::Growth(rows, command)),
     };
     // Also after a failure: a benchmark leaves nothing behind.
     let left = scratch.path().to_owned();
@@ -100,8 +102,8 @@ pub(crate) fn run(args: &Bench, output: &Output) -> Result<Exit, Failure> {
         output.note(&format!("{} could not be removed: {error}", shell_path(&left)));
     }
     match outcome? {
-        Outcome::Growth(rows) => {
-            print::growth(&rows, &Machine::here(), output)?;
+        Outcome::Growth(rows, command) => {
+            print::growth(&rows, &machine, &command, output)?;
             Ok(Exit::Complete)
         }
         Outcome::Report(report) => {
@@ -118,7 +120,8 @@ pub(crate) fn run(args: &Bench, output: &Output) -> Result<Exit, Failure> {
 
 enum Outcome {
     Report(Report),
-    Growth(Vec<GrowthRow>),
+    /// Rows, and what to type to repeat them.
+    Growth(Vec<GrowthRow>, String),
 }
 
 fn verdict(compared: &[Comparison], fail_below: Option<f64>, output: &Output) -> Exit {
@@ -169,7 +172,7 @@ impl Run<'_> {
         Ok(report?)
     }
 
-    fn grow(&self, sizes: &[u64]) -> Result<Vec<GrowthRow>, Failure> {
+    fn grow(&self, sizes: &[u64]) -> Result<(Vec<GrowthRow>, String), Failure> {
         let rounds = usize::from(self.args.rounds.unwrap_or(1));
         let seed = self.args.seed.unwrap_or(1);
         let mut rows = Vec::new();
@@ -183,7 +186,7 @@ impl Run<'_> {
             rows.push(row?);
             std::fs::remove_dir_all(self.corpus())?;
         }
-        Ok(rows)
+        Ok((rows, self.command(rounds)))
     }
 
     /// The plan without its files.
@@ -200,7 +203,7 @@ impl Run<'_> {
             program: self.children.program().to_owned(),
             no_sync: None,
             command: self.command(rounds),
-            date: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            date: now(),
         })
     }
 
@@ -386,6 +389,11 @@ impl Shown {
     fn done(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// RFC 3339, UTC.
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// `1.2 GB`, or a dash.

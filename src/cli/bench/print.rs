@@ -49,10 +49,17 @@ pub(super) fn report(report: &Report, compared: Option<&Compared>, output: &Outp
     Ok(())
 }
 
-pub(super) fn growth(rows: &[GrowthRow], here: &Machine, output: &Output) -> Result<(), Failure> {
+pub(super) fn growth(rows: &[GrowthRow], here: &Machine, command: &str, output: &Output) -> Result<(), Failure> {
+    let (version, date) = (env!("CARGO_PKG_VERSION"), super::now());
     if output.for_machines() {
-        return output.document(json!({ "growth": rows, "machine": here }), "bench");
+        let is_debug_build = cfg!(debug_assertions);
+        let document = json!({
+            "growth": rows, "machine": here, "command": command, "version": version, "date": date,
+            "is_debug_build": is_debug_build,
+        });
+        return output.document(document, "bench");
     }
+    outln!("chatvault {version}, {date}");
     machine(here, cfg!(debug_assertions), output);
     let sizes: Vec<String> = rows.iter().map(|row| number(row.corpus.conversations)).collect();
     let headers: Vec<&str> = std::iter::once("conversations").chain(sizes.iter().map(String::as_str)).collect();
@@ -78,6 +85,7 @@ pub(super) fn growth(rows: &[GrowthRow], here: &Machine, output: &Output) -> Res
         table.row(std::iter::once(format!("{}, p50 / p99 ms", printable(&kind.kind))).chain(rows.iter().map(of)));
     }
     table.print();
+    outln!("repeat: {}", printable(command));
     Ok(())
 }
 
