@@ -209,7 +209,7 @@ fn document_store(bencher: Bencher, name: &str) {
     };
     let index = load(ready.clone());
     let space = index.reader().expect("memory").searcher().space_usage().expect("memory");
-    let store_bytes: u64 = space.segments().iter().map(|segment| segment.store().total_usage().get_bytes()).sum();
+    let store_bytes: u64 = space.segments().iter().map(|segment| segment.store().data_usage().get_bytes()).sum();
     println!("{name}: the store takes {:.3} of the JSON", store_bytes as f64 / ACCOUNT.json_bytes as f64);
     bencher.counter(BytesCount::new(ACCOUNT.json_bytes)).with_inputs(|| ready.clone()).bench_local_values(load);
 }

@@ -304,7 +304,10 @@ fn quotients(above: &[f64], below: &[f64]) -> Option<Spread> {
 mod tests {
     use super::*;
 
-    fn rounds(figures: &[(Stage, &[(f64, Option<f64>)])]) -> Rounds {
+    /// Wall and CPU seconds of a round.
+    type Round = (f64, Option<f64>);
+
+    fn rounds(figures: &[(Stage, &[Round])]) -> Rounds {
         let sample =
             |(wall_s, cpu_s): &(f64, Option<f64>)| Sample { wall_s: *wall_s, cpu_s: *cpu_s, ..Sample::default() };
         let samples = figures.iter().map(|(stage, rounds)| (*stage, rounds.iter().map(sample).collect()));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Bytes of JSON of a conversation record of the simulated account, on average.
-const RECORD_BYTES: u64 = 7_600;
+const RECORD_BYTES: u64 = 9_600;
 
 /// Hours that the account spans.
 pub(super) const HOURS: u32 = 48;

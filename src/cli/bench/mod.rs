@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Bench, output: &Output) -> Result<Exit, Failure> {
     let scratch = scratch(args.dir.as_deref())?;
     let bench = Run { args, output, runtime: &runtime, children: &children, scratch: scratch.path() };
     let outcome = match sizes.is_empty() {
-        true => bench.measure(json_bytes).map(Outcome::Report),
+        true => bench.measure(json_bytes).map(|report| Outcome::Report(Box::new(report))),
         false => bench.grow(&sizes).map(|(rows, command)| Outcome::Growth(rows, command)),
     };
     // Also after a failure: a benchmark leaves nothing behind.
@@ -119,7 +119,7 @@ pub(crate) fn run(args: &Bench, output: &Output) -> Result<Exit, Failure> {
 }
 
 enum Outcome {
-    Report(Report),
+    Report(Box<Report>),
     /// Rows, and what to type to repeat them.
     Growth(Vec<GrowthRow>, String),
 }
@@ -131,7 +131,7 @@ fn verdict(compared: &[Comparison], fail_below: Option<f64>, output: &Output) ->
     if slow.is_empty() {
         return Exit::Complete;
     }
-    output.note(&format!("below {least} of the other report, by more than the noise: {}", slow.join(", ")));
+    output.note(&format!("below {least} of the other report, by more than the noise: {}", slow.join("; ")));
     Exit::Failed
 }
 

@@ -11,6 +11,9 @@ use serde_json::json;
 /// What [`chatvault::bench::compare`] gives.
 type Compared = (Vec<Comparison>, Vec<String>);
 
+/// Makes a cell of a growth table.
+type Cell = fn(&GrowthRow) -> String;
+
 /// Files that are named as left out; `--json` names more.
 const NAMED: usize = 5;
 
@@ -64,7 +67,7 @@ pub(super) fn growth(rows: &[GrowthRow], here: &Machine, command: &str, output: 
     let sizes: Vec<String> = rows.iter().map(|row| number(row.corpus.conversations)).collect();
     let headers: Vec<&str> = std::iter::once("conversations").chain(sizes.iter().map(String::as_str)).collect();
     let mut table = Table::new(&headers);
-    let figures: [(&str, fn(&GrowthRow) -> String); 5] = [
+    let figures: [(&str, Cell); 5] = [
         ("JSON", |row| bytes(row.corpus.json_bytes)),
         ("import, MB/s", |row| row.import.mb_per_s.map_or_else(dash, spread)),
         ("import, conversations/s", |row| {
@@ -302,7 +305,7 @@ fn spread(spread: Spread) -> String {
 fn bar_of(share: f64, columns: usize) -> String {
     let eighths = (share.clamp(0.0, 1.0) * columns as f64 * 8.0).round() as usize;
     let mut bar = "█".repeat(eighths / 8);
-    if eighths % 8 > 0 {
+    if !eighths.is_multiple_of(8) {
         bar.extend("▏▎▍▌▋▊▉".chars().nth(eighths % 8 - 1));
     }
     bar
