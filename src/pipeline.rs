@@ -29,7 +29,7 @@ mod watching;
 pub use activity::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes, StateTimes, agent_activity};
 pub use bag_export::{BagExport, BagExportError, BagRequest, BagSelection, export_bag};
 pub use bag_import::{BagReport, RefusedBag};
-pub use importing::{ImportProblem, ImportReport, ImportedKind};
+pub use importing::{ImportProblem, ImportReport, ImportedKind, Recognised, recognise_paths};
 pub use index_report::{EncryptedCounts, FileProblems, IndexReport, SalvageCounts, StreamCounts};
 pub use indexing::RunOptions;
 pub use masks::{MaskedRevision, masked_revisions};

@@ -95,6 +95,9 @@ pub(crate) enum Command {
     Repair(Repair),
     /// The audit chain: list, export, anchor and compare it; proofs that need neither vault nor program
     Audit(super::audit::Audit),
+    /// Measure every stage on your files or on a generated corpus, beside what this machine allows
+    #[command(after_help = super::bench::EXAMPLES)]
+    Bench(super::bench::Bench),
     /// Serve a simulated LivePerson account on a loopback port
     Simulate(Simulate),
     /// Print a completion script for a shell

@@ -12,6 +12,7 @@ mod stdout;
 mod activity;
 mod args;
 mod audit;
+mod bench;
 mod demo;
 mod doctor;
 mod exit;
@@ -94,6 +95,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(&args, &vault()?, output),
         Command::Repair(args) => repair::run(&args, &vault()?, output),
         Command::Audit(args) => audit::run(&args, &vault, output),
+        Command::Bench(args) => bench::run(&args, output),
         Command::Simulate(args) => simulate::run(&args, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -25,5 +25,6 @@ pub use document::{
 };
 pub use error::IndexError;
 pub use held::{Held, HeldFile, HeldRecord};
+pub use home::index_settings;
 pub use reader::Reader;
 pub use writer::{Writer, WriterOptions};

@@ -86,6 +86,39 @@ impl Found {
     }
 }
 
+/// What an import of some paths would take in.
+#[derive(Clone, Debug, Default)]
+pub struct Recognised {
+    /// Files with LivePerson data, in the order of an import.
+    pub files: Vec<PathBuf>,
+    /// Bags, which an import takes as a whole.
+    pub bags: Vec<PathBuf>,
+    /// Everything else, and why.
+    pub others: Vec<ImportProblem>,
+}
+
+/// Looks at paths as [`super::import`] does, and takes nothing.
+pub fn recognise_paths(paths: &[PathBuf]) -> Recognised {
+    let found = find(paths);
+    let mut recognised = Recognised { files: Vec::new(), bags: found.bags, others: found.failed };
+    recognised.others.extend(found.skipped);
+    for (path, _) in found.files {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            recognised.others.push(problem(&path, NO_NAME));
+            continue;
+        };
+        match File::open(&path).and_then(|file| recognise(file, name)) {
+            Ok(Some(_)) => recognised.files.push(path),
+            Ok(None) => recognised.others.push(problem(&path, NO_RECORDS)),
+            Err(error) => recognised.others.push(problem(&path, error.to_string())),
+        }
+    }
+    recognised
+}
+
+const NO_NAME: &str = "its name is not valid UTF-8; rename it to import it";
+const NO_RECORDS: &str = "it holds no LivePerson records";
+
 pub(super) fn problem(path: &Path, reason: impl Into<String>) -> ImportProblem {
     ImportProblem { path: path.display().to_string(), reason: reason.into() }
 }
@@ -214,11 +247,11 @@ fn rounds(files: &[(PathBuf, u64)], round_bytes: u64) -> Vec<&[(PathBuf, u64)]> 
 
 fn import_file(archive: &Archive, path: &Path, bag: Option<&BagOrigin<'_>>) -> Result<Outcome, RunError> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-        return Ok(Outcome::Failed(problem(path, "its name is not valid UTF-8; rename it to import it")));
+        return Ok(Outcome::Failed(problem(path, NO_NAME)));
     };
     let kind = match File::open(path).and_then(|file| recognise(file, name)) {
         Ok(Some(kind)) => kind,
-        Ok(None) => return Ok(Outcome::Skipped(problem(path, "it holds no LivePerson records"))),
+        Ok(None) => return Ok(Outcome::Skipped(problem(path, NO_RECORDS))),
         Err(error) => return Ok(Outcome::Failed(problem(path, error.to_string()))),
     };
     let (named_stream, window) = stream_and_window(name);

@@ -41,4 +41,5 @@ pub use routes::RETENTION_MS;
 pub use script::{Appears, Fault, LateFiles, RequestKind, Rule, Script, Target};
 pub use server::{Clock, RequestCounts, Simulator, SimulatorConfig, SimulatorError, start};
 pub use tokens::{ClientCredentials, TokenConfig, UserCredentials};
+pub use vocab::LANGUAGES;
 pub use world::{Truth, TruthConversation, TruthMessage, World, WorldConfig, WorldError};

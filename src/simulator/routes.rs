@@ -447,7 +447,7 @@ impl Shared {
                     Err(error) => self.error(500, &error.to_string()),
                 }
             }
-            Some(spec) => file(&self.world, &self.cache, spec, self.making, faults).await,
+            Some(spec) => file(&self.world, &self.cache, spec, &self.making, faults).await,
             None => self.error(404, "No such file"),
         }
     }

@@ -5,6 +5,7 @@ mod attributes;
 mod audit;
 mod bad_input;
 mod bagit;
+mod bench;
 mod cli;
 mod crash;
 mod day;
