@@ -4,7 +4,7 @@ use super::args::Figures;
 use super::exit::{Exit, Failure};
 use super::open;
 use super::output::{Output, counted, number, printable, readable_duration};
-use chatvault::pipeline::{AGENT_ACTIVITY, OPERATIONS, ActivityOptions, ActivitySummary, AgentTimes, agent_activity};
+use chatvault::pipeline::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes, OPERATIONS, agent_activity};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -20,8 +20,10 @@ pub(super) fn run(stream: &str, figures: &Figures, vault: &Path, output: &Output
         )));
     }
     if figures.are_asked_for() {
-        return Err(Failure::usage(format!("{AGENT_ACTIVITY} is summed up as a whole"))
-            .hint(format!("--by, --from, --to, --call, --skill, --agent, --metric and --at are for {}", OPERATIONS.join(", "))));
+        return Err(Failure::usage(format!("{AGENT_ACTIVITY} is summed up as a whole")).hint(format!(
+            "--by, --from, --to, --call, --skill, --agent, --metric and --at are for {}",
+            OPERATIONS.join(", ")
+        )));
     }
     let summary = agent_activity(&open(vault)?, ActivityOptions::default())?;
     if output.for_machines() {

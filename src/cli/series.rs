@@ -7,8 +7,8 @@ use super::output::{Output, Style, counted, number, printable, readable_duration
 use super::{now_ms, open, series_drill, series_json};
 use chatvault::decode::{DecodeLimits, SpanKind};
 use chatvault::pipeline::{
-    AgentHistory, AgentsView, Bucketing, CallReport, CallTable, MetricRow, Rule, SeriesFilter, SeriesOptions, SeriesReport,
-    SeriesTable, TableFigure, TableStep, series,
+    AgentHistory, AgentsView, Bucketing, CallReport, CallTable, MetricRow, Rule, SeriesFilter, SeriesOptions,
+    SeriesReport, SeriesTable, TableFigure, TableStep, series,
 };
 use chatvault::search::parse::{ParseOptions, parse_located};
 use chatvault::search::query::{Query, Test};
@@ -26,7 +26,12 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
     let options = options(vault)?;
     let filter = filter(&args.figures, &tz)?;
     if let Some(at) = &args.figures.at {
-        return series_drill::run(&archive, &series_drill::Request { stream, at, args, filter, tz, vault }, options, output);
+        return series_drill::run(
+            &archive,
+            &series_drill::Request { stream, at, args, filter, tz, vault },
+            options,
+            output,
+        );
     }
     let by = args.figures.by.unwrap_or(FigureStep::Hour);
     let step = match by {
@@ -42,7 +47,8 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
         agents.take(span, point);
     })?;
     let mut tables = table.finish().map_err(|error| {
-        Failure::usage(error.to_string()).hint("choose a longer step (--by hour, --by day) or a shorter time (--from, --to)")
+        Failure::usage(error.to_string())
+            .hint("choose a longer step (--by hour, --by day) or a shorter time (--from, --to)")
     })?;
     keep_metrics(&mut tables, &args.figures.metric)?;
     let by = match by {
@@ -51,7 +57,15 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
         FigureStep::Day => "day",
     };
     if output.for_machines() {
-        let whole = series_json::Whole { stream, by, tz: &args.tz, filter: &filter, report: &report, tables: &tables, agents: &agents };
+        let whole = series_json::Whole {
+            stream,
+            by,
+            tz: &args.tz,
+            filter: &filter,
+            report: &report,
+            tables: &tables,
+            agents: &agents,
+        };
         output.document(series_json::document(&whole), "figures")?;
     } else {
         for (call, report) in &report.calls {
@@ -60,7 +74,9 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
         }
         print_agents(&agents, &tz, output);
         if report.files == 0 {
-            output.note(&format!("the archive holds no answers of {stream}; switch the stream on in vault.toml and sync"));
+            output.note(&format!(
+                "the archive holds no answers of {stream}; switch the stream on in vault.toml and sync"
+            ));
         }
     }
     Ok(ended(&report))
@@ -104,7 +120,8 @@ pub(super) fn time(option: &str, text: &str, tz: &TimeZone) -> Result<(i64, i64)
             .hint("write 2026-11-20, 2026-11-20T10:05, 2026-11-20T10:05:30Z, -6h or epoch milliseconds")
     };
     let now_ms = now_ms();
-    let parsed = parse_located(&format!("start:\"{text}\""), &ParseOptions { tz: tz.clone(), now_ms }).map_err(|_| refused())?;
+    let parsed =
+        parse_located(&format!("start:\"{text}\""), &ParseOptions { tz: tz.clone(), now_ms }).map_err(|_| refused())?;
     match parsed.query {
         Query::Meta(condition) => match condition.test {
             Test::Time(range) => range.from_ms.zip(range.to_ms).ok_or_else(refused),
@@ -118,10 +135,16 @@ pub(super) fn time(option: &str, text: &str, tz: &TimeZone) -> Result<(i64, i64)
 pub(super) fn ended(report: &SeriesReport) -> Exit {
     let failures = report.problems.failures();
     if failures > 0 {
-        eprintln!("WARNING: {} could not be read; `chatvault verify` names damaged files", counted(failures, "answer or part"));
+        eprintln!(
+            "WARNING: {} could not be read; `chatvault verify` names damaged files",
+            counted(failures, "answer or part")
+        );
     }
     if report.too_many > 0 {
-        eprintln!("WARNING: {} left out: one time has more figures than fit into memory", counted(report.too_many, "figure"));
+        eprintln!(
+            "WARNING: {} left out: one time has more figures than fit into memory",
+            counted(report.too_many, "figure")
+        );
     }
     if failures + report.too_many > 0 { Exit::SomeFailed } else { Exit::Complete }
 }
@@ -144,7 +167,14 @@ fn keep_metrics(tables: &mut [CallTable], wanted: &[String]) -> Result<(), Failu
     Ok(())
 }
 
-fn print_call(call: &str, report: &CallReport, tables: &[&CallTable], figures: &Figures, tz: &TimeZone, output: &Output) {
+fn print_call(
+    call: &str,
+    report: &CallReport,
+    tables: &[&CallTable],
+    figures: &Figures,
+    tz: &TimeZone,
+    output: &Output,
+) {
     if !figures.metric.is_empty() && tables.iter().all(|table| table.metrics.is_empty()) {
         return;
     }
@@ -167,7 +197,8 @@ fn print_call(call: &str, report: &CallReport, tables: &[&CallTable], figures: &
             outln!("    {} to {}{why}", readable_time(hole.start_ms, tz), readable_time(hole.end_ms, tz));
         }
         if report.hole_count > HOLES_SHOWN as u64 {
-            output.note(&format!("{} further holes; --json lists them", number(report.hole_count - HOLES_SHOWN as u64)));
+            output
+                .note(&format!("{} further holes; --json lists them", number(report.hole_count - HOLES_SHOWN as u64)));
         }
     }
     for table in tables {
@@ -184,7 +215,12 @@ fn print_overview(table: &CallTable, tz: &TimeZone, output: &Output) {
         return;
     }
     let (Some(first), Some(last)) = (table.buckets.first(), table.buckets.last()) else { return };
-    outln!("  {} to {}, {}", readable_time(first.0, tz), readable_time(last.1, tz), counted(table.buckets.len() as u64, "row"));
+    outln!(
+        "  {} to {}, {}",
+        readable_time(first.0, tz),
+        readable_time(last.1, tz),
+        counted(table.buckets.len() as u64, "row")
+    );
     let name_width = table.metrics.iter().map(|row| columns(&printable(&row.metric))).max().unwrap_or(0).min(48);
     let room = width().saturating_sub(name_width + 2 + 13 + 23 + 2).clamp(8, 120);
     for row in &table.metrics {
@@ -227,16 +263,31 @@ fn print_agents(view: &AgentsView, tz: &TimeZone, output: &Output) {
         return;
     }
     let range = format!("{} to {}", readable_time(first_ms, tz), readable_time(last_ms, tz));
-    outln!("{}  {} in {}, {range}", output.styled(Style::Bold, "agents"), counted(agents.len() as u64, "agent"), counted(view.lists, "list"));
+    outln!(
+        "{}  {} in {}, {range}",
+        output.styled(Style::Bold, "agents"),
+        counted(agents.len() as u64, "agent"),
+        counted(view.lists, "list")
+    );
     agents.sort_by_key(|agent| (std::cmp::Reverse(agent.states_ms.values().sum::<i64>()), agent.agent_id.clone()));
     let room = width().saturating_sub(66).clamp(16, 40);
-    outln!("  {:room$} {:>9} {:>9} {:>9} {:>9} {:>11}  now", "agent", "online", "back soon", "away", "absent", "load %");
+    outln!(
+        "  {:room$} {:>9} {:>9} {:>9} {:>9} {:>11}  now",
+        "agent",
+        "online",
+        "back soon",
+        "away",
+        "absent",
+        "load %"
+    );
     for agent in agents.iter().take(SHOWN) {
         let name = agent.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
         let name = fitted(&printable(&format!("{}{name}", agent.agent_id)), room);
-        let time = |state: &str| agent.states_ms.get(state).map_or_else(|| "0s".to_owned(), |ms| readable_duration(*ms));
+        let time =
+            |state: &str| agent.states_ms.get(state).map_or_else(|| "0s".to_owned(), |ms| readable_duration(*ms));
         let (online, back_soon, away) = (time("online"), time("back-soon"), time("away"));
-        let load = agent.load.map_or_else(String::new, |(least, most, _)| format!("{}..{}", figure(least), figure(most)));
+        let load =
+            agent.load.map_or_else(String::new, |(least, most, _)| format!("{}..{}", figure(least), figure(most)));
         let absent = readable_duration(agent.absent_ms);
         outln!("  {name} {online:>9} {back_soon:>9} {away:>9} {absent:>9} {load:>11}  {}", state_now(agent, tz));
     }
@@ -244,7 +295,10 @@ fn print_agents(view: &AgentsView, tz: &TimeZone, output: &Output) {
         output.note(&format!("{} further agents; --json lists all", agents.len() - SHOWN));
     }
     if view.unknown_ms > 0 {
-        output.note(&format!("{} between lists that are too far apart to say anything of", readable_duration(view.unknown_ms)));
+        output.note(&format!(
+            "{} between lists that are too far apart to say anything of",
+            readable_duration(view.unknown_ms)
+        ));
     }
 }
 
@@ -315,7 +369,11 @@ fn chart(row: &MetricRow, table: &CallTable, room: usize, ascii: bool) -> String
     let values: Vec<Option<f64>> = row.figures.chunks(share).map(joined).collect();
     let most = values.iter().flatten().copied().fold(0.0_f64, f64::max);
     let level = |value: f64| {
-        if most <= 0.0 || value <= 0.0 { levels[0] } else { levels[((value / most * 8.0).ceil() as usize).clamp(1, 8) - 1] }
+        if most <= 0.0 || value <= 0.0 {
+            levels[0]
+        } else {
+            levels[((value / most * 8.0).ceil() as usize).clamp(1, 8) - 1]
+        }
     };
     values.into_iter().map(|value| value.map_or(hole, level)).collect()
 }
@@ -338,7 +396,8 @@ mod tests {
         let row = MetricRow { metric: "m".into(), rule: Rule::Sum, whole: figure(0.0), figures };
         let buckets: Vec<(i64, i64)> = (0..values.len() as i64).map(|at| (at, at + 1)).collect();
         let (covered, open) = (vec![1; values.len()], vec![false; values.len()]);
-        let table = CallTable { call: "c".into(), kind: SpanKind::Interval, buckets, covered, open, metrics: Vec::new() };
+        let table =
+            CallTable { call: "c".into(), kind: SpanKind::Interval, buckets, covered, open, metrics: Vec::new() };
         (row, table)
     }
 

@@ -39,9 +39,11 @@ pub(super) fn run(
     let (at_ms, _) = time("--at", request.at, &request.tz)?;
     let calls = drill_down(archive, request.stream, at_ms, &request.filter, options)?;
     if calls.is_empty() {
-        return Err(Failure::new(Exit::Failed, format!("no archived figures of {} hold {}", request.stream, request.at)).hint(
-            format!("`chatvault stats --stream {}` shows what is there, and its holes", request.stream),
-        ));
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("no archived figures of {} hold {}", request.stream, request.at),
+        )
+        .hint(format!("`chatvault stats --stream {}` shows what is there, and its holes", request.stream)));
     }
     if let Some(metric) = &request.args.figures.conversations {
         return conversations(&calls, metric, request, output);

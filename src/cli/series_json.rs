@@ -19,7 +19,8 @@
 use super::output::json_time;
 use chatvault::decode::SpanKind;
 use chatvault::pipeline::{
-    AgentHistory, AgentsView, AnswerPlace, CallReport, CallTable, Hole, MetricRow, SeriesFilter, SeriesReport, TableFigure,
+    AgentHistory, AgentsView, AnswerPlace, CallReport, CallTable, Hole, MetricRow, SeriesFilter, SeriesReport,
+    TableFigure,
 };
 use serde_json::{Value, json};
 
@@ -88,9 +89,7 @@ fn call_json(report: &CallReport) -> Value {
 }
 
 fn coverage(first: Option<&AnswerPlace>, last: Option<&AnswerPlace>) -> Value {
-    let place = |place: &AnswerPlace| {
-        json!({ "time": json_time(Some(place.answered_ms)), "file": place.file, "sha256": place.sha256 })
-    };
+    let place = |place: &AnswerPlace| json!({ "time": json_time(Some(place.answered_ms)), "file": place.file, "sha256": place.sha256 });
     first.zip(last).map_or(Value::Null, |(first, last)| json!({ "first": place(first), "last": place(last) }))
 }
 

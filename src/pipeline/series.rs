@@ -203,7 +203,9 @@ pub fn series(
 /// Whole UTC days that may hold points; `None` without files.
 fn bounds(files: &[ArchivedFile], filter: &SeriesFilter) -> Option<(i64, i64)> {
     // A file that came without a window may hold answers of any time since LivePerson exists.
-    let windows = || files.iter().map(|file| file.window.map_or((820_454_400_000, 4_102_444_800_000), |w| (w.start_ms, w.end_ms)));
+    let windows = || {
+        files.iter().map(|file| file.window.map_or((820_454_400_000, 4_102_444_800_000), |w| (w.start_ms, w.end_ms)))
+    };
     let first = windows().map(|(start_ms, _)| start_ms).min()?.saturating_sub(read::REACH_BACK_MS);
     let last = windows().map(|(_, end_ms)| end_ms).max()?.saturating_add(read::REACH_AHEAD_MS);
     let from_ms = first.max(filter.from_ms.unwrap_or(i64::MIN));
@@ -290,14 +292,11 @@ impl Run<'_, '_> {
                 AnswerPlace { answered_ms, file: file.path.clone(), sha256: file.sha256.to_string() }
             };
             if let (Some(first), Some(last)) = (facts.first.map(place), facts.last.map(place)) {
-                let (known_first, known_last) =
-                    report.coverage.take().unwrap_or_else(|| (first.clone(), last.clone()));
+                let (known_first, known_last) = report.coverage.take().unwrap_or_else(|| (first.clone(), last.clone()));
                 let is_earlier = first.answered_ms < known_first.answered_ms;
                 let is_later = last.answered_ms >= known_last.answered_ms;
-                report.coverage = Some((
-                    if is_earlier { first } else { known_first },
-                    if is_later { last } else { known_last },
-                ));
+                report.coverage =
+                    Some((if is_earlier { first } else { known_first }, if is_later { last } else { known_last }));
             }
         }
         self.report.absent += pass.absent;
@@ -322,9 +321,10 @@ impl Run<'_, '_> {
                 let mut report = self.report.calls.remove(call).unwrap_or_default();
                 if is_first {
                     report.overlaps += left_out;
-                    for hole in holes.into_iter().filter(|hole| {
-                        self.filter.wants_time(hole.start_ms) && self.filter.wants_time(hole.end_ms - 1)
-                    }) {
+                    for hole in holes
+                        .into_iter()
+                        .filter(|hole| self.filter.wants_time(hole.start_ms) && self.filter.wants_time(hole.end_ms - 1))
+                    {
                         report.hole_count += 1;
                         report.hole_ms += hole.end_ms - hole.start_ms;
                         if report.holes.len() < MAX_HOLES {
@@ -335,7 +335,11 @@ impl Run<'_, '_> {
                 let is_of = |row: &Row| row.call == call_id && row.span.kind == kind;
                 let own = take_run(&mut rows, is_of);
                 let mut groups = own.chunk_by_mut(|a, b| a.span == b.span).peekable();
-                let mut kept = kept.iter().map(|at| &spans[*at]).filter(|fact| self.filter.wants_time(fact.span.start_ms)).peekable();
+                let mut kept = kept
+                    .iter()
+                    .map(|at| &spans[*at])
+                    .filter(|fact| self.filter.wants_time(fact.span.start_ms))
+                    .peekable();
                 // Both are in the order of times; a group without its time among the kept is left out.
                 loop {
                     match (groups.peek().map(|group| group[0].span), kept.peek().map(|fact| fact.span)) {
@@ -380,13 +384,7 @@ fn take_run<'r>(rows: &mut &'r mut [Row], is_of: impl Fn(&Row) -> bool) -> &'r m
 }
 
 /// Hands the points of one time over: of each dimensions those of the latest answer.
-fn hand_over(
-    pass: &Pass,
-    span: &SeriesSpan<'_>,
-    rows: &mut [Row],
-    report: &mut CallReport,
-    sink: &mut SeriesSink<'_>,
-) {
+fn hand_over(pass: &Pass, span: &SeriesSpan<'_>, rows: &mut [Row], report: &mut CallReport, sink: &mut SeriesSink<'_>) {
     let mut winners: Vec<(&Dimensions, &str, Row)> = Vec::new();
     for of_one in rows.chunk_by(|a, b| a.dimensions == b.dimensions) {
         let latest = of_one.iter().map(|row| (row.answered_ms, row.file, row.line)).max();

@@ -108,7 +108,9 @@ impl AgentsView {
         }
         match (point.metric, point.value) {
             ("agentName", FigureValue::Text(name)) => history.name = Some(name.to_owned()),
-            ("agentNickname", FigureValue::Text(name)) if history.name.is_none() => history.name = Some(name.to_owned()),
+            ("agentNickname", FigureValue::Text(name)) if history.name.is_none() => {
+                history.name = Some(name.to_owned())
+            }
             ("currentStatusStartTimeL", FigureValue::Number(ms)) => history.state_since_ms = Some(ms as i64),
             ("openAssignedConversations", FigureValue::Number(count)) => history.open_conversations = Some(count),
             ("load", FigureValue::Number(load)) => {

@@ -163,8 +163,16 @@ fn query_of(call: &str, metric: &str, about: &SeriesFilter, span: Span) -> Resul
 fn with_ids(mut text: String, differs: String, about: &SeriesFilter) -> Result<DrillQuery, &'static str> {
     let mut rules = vec![differs];
     for (field, id, rule) in [
-        ("skill", &about.skill, "skill: finds every conversation that ever had the skill, LivePerson counts by one skill of it"),
-        ("agent_id", &about.agent, "agent_id: finds every conversation that the agent ever had, LivePerson counts by one agent of it"),
+        (
+            "skill",
+            &about.skill,
+            "skill: finds every conversation that ever had the skill, LivePerson counts by one skill of it",
+        ),
+        (
+            "agent_id",
+            &about.agent,
+            "agent_id: finds every conversation that the agent ever had, LivePerson counts by one agent of it",
+        ),
     ] {
         let Some(id) = id else { continue };
         if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric()) {
@@ -196,11 +204,7 @@ mod tests {
     use crate::search::parse::{ParseOptions, parse_located};
 
     fn about(skill: Option<&str>, agent: Option<&str>) -> SeriesFilter {
-        SeriesFilter {
-            skill: skill.map(str::to_owned),
-            agent: agent.map(str::to_owned),
-            ..SeriesFilter::default()
-        }
+        SeriesFilter { skill: skill.map(str::to_owned), agent: agent.map(str::to_owned), ..SeriesFilter::default() }
     }
 
     const FIVE: Span = Span { kind: SpanKind::Interval, start_ms: 1_790_000_100_000, end_ms: 1_790_000_400_000 };
@@ -231,7 +235,8 @@ mod tests {
 
     #[test]
     fn whole_minutes_are_written_as_such() {
-        let query = query_of("msgconversation", "totalResolvedConversations", &about(None, None), FIVE).expect("mapped");
+        let query =
+            query_of("msgconversation", "totalResolvedConversations", &about(None, None), FIVE).expect("mapped");
         assert_eq!(query.text, "type:messaging status:closed end:2026-09-21T14:15Z..2026-09-21T14:19Z");
         assert!(query_of("queuehealth", "avgTimeToAnswer", &about(None, None), FIVE).is_err());
         assert!(query_of("queuehealth", "enteredQEng", &about(Some("1 OR 2"), None), FIVE).is_err());

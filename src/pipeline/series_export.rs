@@ -27,8 +27,8 @@ const GROUP_BYTES: usize = 16 << 20;
 
 /// The columns, in order, of both formats. Texts that are absent are empty in CSV and null in Parquet.
 const COLUMNS: [&str; 16] = [
-    "stream", "call", "kind", "start", "end", "open", "answered", "skill", "agent", "group", "state", "reason", "total_of",
-    "metric", "value", "text",
+    "stream", "call", "kind", "start", "end", "open", "answered", "skill", "agent", "group", "state", "reason",
+    "total_of", "metric", "value", "text",
 ];
 
 /// The same with their types. Times are UTC.
@@ -164,7 +164,12 @@ impl Rows {
                 let moments = [time.start_ms, time.end_ms, point.answered_ms].map(rfc3339);
                 let open = if span.is_open { "true" } else { "false" };
                 let mut cells: Vec<Cow<'_, str>> = vec![safe(stream), safe(span.call), Cow::Borrowed(time.kind.name())];
-                cells.extend([Cow::Borrowed(&*moments[0]), Cow::Borrowed(&*moments[1]), Cow::Borrowed(open), Cow::Borrowed(&*moments[2])]);
+                cells.extend([
+                    Cow::Borrowed(&*moments[0]),
+                    Cow::Borrowed(&*moments[1]),
+                    Cow::Borrowed(open),
+                    Cow::Borrowed(&*moments[2]),
+                ]);
                 cells.extend(ids.iter().map(|id| safe(id)));
                 cells.push(Cow::Borrowed(d.section.map_or("", Section::name)));
                 cells.extend([safe(point.metric), Cow::Borrowed(&*value), safe(text)]);
@@ -323,7 +328,9 @@ impl ParquetRows {
 type Group<'g> = SerializedRowGroupWriter<'g, BufWriter<File>>;
 
 fn next<'a>(group: &'a mut Group<'_>) -> Result<parquet::file::writer::SerializedColumnWriter<'a>, ParquetError> {
-    group.next_column()?.ok_or_else(|| ParquetError::General("the schema has fewer columns than are written".to_owned()))
+    group
+        .next_column()?
+        .ok_or_else(|| ParquetError::General("the schema has fewer columns than are written".to_owned()))
 }
 
 fn write_texts(group: &mut Group<'_>, texts: &[ByteArray], levels: Option<&[i16]>) -> Result<(), ParquetError> {

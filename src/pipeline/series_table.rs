@@ -100,7 +100,9 @@ impl Rule {
         match metric {
             _ if SUMS.contains(&metric) || is_histogram => Rule::Sum,
             "minQueueSize" | "minAvailableSlots" => Rule::Least,
-            "maxQueueSize" | "maxAvailableSlots" | "maxWaitTimeForAgentAssignment"
+            "maxQueueSize"
+            | "maxAvailableSlots"
+            | "maxWaitTimeForAgentAssignment"
             | "maxWaitTimeForAgentAssignment_AfterTransferFromAgent" => Rule::Greatest,
             _ => Rule::Range,
         }
@@ -348,7 +350,8 @@ impl SeriesTable {
             let of = |start_ms: &i64| call.buckets.get(start_ms);
             let covered = buckets.iter().map(|(start_ms, _)| of(start_ms).map_or(0, |bucket| bucket.covered)).collect();
             let open = buckets.iter().map(|(start_ms, _)| of(start_ms).is_some_and(|bucket| bucket.is_open)).collect();
-            let metrics = call.metrics.iter().map(|(label, metric)| row(kind, label, metric, &call, &buckets)).collect();
+            let metrics =
+                call.metrics.iter().map(|(label, metric)| row(kind, label, metric, &call, &buckets)).collect();
             tables.push(CallTable { call: name, kind, buckets, covered, open, metrics });
         }
         if self.is_too_large { Err(TableError::TooLarge) } else { Ok(tables) }
@@ -390,7 +393,9 @@ fn row(kind: SpanKind, label: &str, metric: &Metric, call: &Call, buckets: &[(i6
             Rule::Greatest => Some(cell.greatest),
             Rule::Ratio { above, below, factor } => match (at(above, start_ms), at(below, start_ms)) {
                 // Of the same intervals, or the quotient would mix what does not belong together.
-                (Some(above), Some(below)) if above.intervals == below.intervals && cell.intervals <= below.intervals => {
+                (Some(above), Some(below))
+                    if above.intervals == below.intervals && cell.intervals <= below.intervals =>
+                {
                     let below = if metric.name == ABANDONMENT { above.sum + below.sum } else { below.sum };
                     (below > 0.0).then(|| factor * above.sum / below)
                 }
@@ -401,7 +406,8 @@ fn row(kind: SpanKind, label: &str, metric: &Metric, call: &Call, buckets: &[(i6
         Figure { value, least: cell.least, greatest: cell.greatest, intervals: cell.intervals }
     };
     let whole = all(&metric.cells).map(|cell| figure(cell, None)).unwrap_or_default();
-    let figures = buckets.iter().map(|(start_ms, _)| metric.cells.get(start_ms).map(|cell| figure(*cell, Some(*start_ms))));
+    let figures =
+        buckets.iter().map(|(start_ms, _)| metric.cells.get(start_ms).map(|cell| figure(*cell, Some(*start_ms))));
     MetricRow { metric: label.to_owned(), rule, whole, figures: figures.collect() }
 }
 

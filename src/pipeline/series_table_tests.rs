@@ -37,12 +37,28 @@ fn averages_come_from_sums_and_never_from_averages() {
     take(
         &mut hour,
         &interval(0),
-        &[("connectedEng", 1.0), ("abandonedEng", 1.0), ("abandonmentRate", 0.5), ("totalTimeToAnswer", 100.0), ("avgTimeToAnswer", 100.0), ("maxQueueSize", 3.0), ("avgOfMystery", 2.0)],
+        &[
+            ("connectedEng", 1.0),
+            ("abandonedEng", 1.0),
+            ("abandonmentRate", 0.5),
+            ("totalTimeToAnswer", 100.0),
+            ("avgTimeToAnswer", 100.0),
+            ("maxQueueSize", 3.0),
+            ("avgOfMystery", 2.0),
+        ],
     );
     take(
         &mut hour,
         &interval(1),
-        &[("connectedEng", 9.0), ("abandonedEng", 0.0), ("abandonmentRate", 0.0), ("totalTimeToAnswer", 90.0), ("avgTimeToAnswer", 10.0), ("maxQueueSize", 1.0), ("avgOfMystery", 6.0)],
+        &[
+            ("connectedEng", 9.0),
+            ("abandonedEng", 0.0),
+            ("abandonmentRate", 0.0),
+            ("totalTimeToAnswer", 90.0),
+            ("avgTimeToAnswer", 10.0),
+            ("maxQueueSize", 1.0),
+            ("avgOfMystery", 6.0),
+        ],
     );
     // The next hour holds nothing, the third says nothing of the sums.
     take(&mut hour, &interval(25), &[("avgTimeToAnswer", 7.0)]);
@@ -78,7 +94,11 @@ fn one_total_of_several_groupings_counts() {
 fn states_at_an_instant_are_never_added() {
     let mut hour = table(Step::Hour);
     for (at, size) in [(0, 4.0), (60_000, 6.0)] {
-        take(&mut hour, &span("queuestate", SpanKind::Snapshot, HOUR + at, 0), &[("currentQueueSize", size), ("total", 1.0)]);
+        take(
+            &mut hour,
+            &span("queuestate", SpanKind::Snapshot, HOUR + at, 0),
+            &[("currentQueueSize", size), ("total", 1.0)],
+        );
     }
     let tables = hour.finish().unwrap();
     let size = row(&tables, "currentQueueSize").whole;

@@ -17,6 +17,7 @@ mod openpgp;
 mod repair;
 mod salvage;
 mod search;
+mod series;
 mod support;
 mod sync;
 mod witness;

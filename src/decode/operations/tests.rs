@@ -44,7 +44,8 @@ fn check(call: &str, query: &str, body: &str, expected: &[&str]) {
     assert_eq!(found, expected, "{call}?{query}");
     // The same in the other envelope, on several lines, and in base64.
     let wrapped = format!("{{\"meta\":{{\"responseCode\":200}},\n\"body\":{body}}}");
-    let encoded = line(call, query, "0").replace("\"body\":0", &format!("\"body_base64\":\"{}\"", STANDARD.encode(&wrapped)));
+    let encoded =
+        line(call, query, "0").replace("\"body\":0", &format!("\"body_base64\":\"{}\"", STANDARD.encode(&wrapped)));
     assert_eq!(read(&encoded).0, expected, "wrapped {call}?{query}");
 }
 
@@ -170,8 +171,14 @@ fn what_cannot_be_read_is_counted_and_stops_nothing() {
     for (bad, kind) in [
         (line("queuehealth", "timeframe=5", "[1,2]"), ProblemKind::OddValue),
         (line("queuehealth", "timeframe=5", &deep), ProblemKind::OddValue),
-        (line("brandnew", "interval=5", &format!(r#"{{"metricsByIntervals":[{{"timestamp":{NOW},"a":1}}]}}"#)), ProblemKind::BrokenRecord),
-        (line("queuehealth", "timeframe=5&interval=5", r#"{"metricsByIntervals":[{"timestamp":5,"a":1}]}"#), ProblemKind::BrokenRecord),
+        (
+            line("brandnew", "interval=5", &format!(r#"{{"metricsByIntervals":[{{"timestamp":{NOW},"a":1}}]}}"#)),
+            ProblemKind::BrokenRecord,
+        ),
+        (
+            line("queuehealth", "timeframe=5&interval=5", r#"{"metricsByIntervals":[{"timestamp":5,"a":1}]}"#),
+            ProblemKind::BrokenRecord,
+        ),
         (line("queuehealth", "timeframe=5", r#"{"metricsTotals":{"a":tru}}"#), ProblemKind::BrokenRecord),
         (r#"{"dataType":"Engagement"}"#.to_owned(), ProblemKind::NotIndexed),
     ] {
@@ -179,7 +186,8 @@ fn what_cannot_be_read_is_counted_and_stops_nothing() {
         assert_eq!(found, ["snapshot 809..809 · · · · · · currentQueueSize=Number(1.0)"], "{bad}");
         assert_eq!(report.problems.counts.get(&kind), Some(&1), "{bad}: {:?}", report.problems);
     }
-    let refused = line("queuehealth", "timeframe=5", r#"{"metricsTotals":{"a":1}}"#).replace("\"status\":200", "\"status\":403");
+    let refused =
+        line("queuehealth", "timeframe=5", r#"{"metricsTotals":{"a":1}}"#).replace("\"status\":200", "\"status\":403");
     let (found, report) = read(&format!("{refused}\n{good}"));
     assert_eq!((found.len(), report.answers, report.refused), (1, 2, 1));
     let (_, cut) = read(&good[..good.len() - 9]);

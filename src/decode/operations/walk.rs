@@ -12,7 +12,11 @@ const MAX_DEPTH: u8 = 16;
 
 /// What a walk comes upon.
 pub(super) enum Found<'f> {
-    Point { dimensions: &'f Dimensions, metric: &'f str, value: FigureValue<'f> },
+    Point {
+        dimensions: &'f Dimensions,
+        metric: &'f str,
+        value: FigureValue<'f>,
+    },
     /// A metric that says "no data".
     Absent,
     /// Something that was passed over.
@@ -80,8 +84,13 @@ impl<'w> Walker<'w> {
                 "agentId" | "agentGroupId" | "currentStatus" | "currentStatusReason" => {}
                 "agentSkills" => self.skills_of_agent(json)?,
                 // A name of digits is a name.
-                "agentName" | "agentNickname" | "agentLoginName" | "agentGroupName" | "agentPictureURL"
-                | "agentPresence" | "currentConnectionState" => self.text("", key, json)?,
+                "agentName"
+                | "agentNickname"
+                | "agentLoginName"
+                | "agentGroupName"
+                | "agentPictureURL"
+                | "agentPresence"
+                | "currentConnectionState" => self.text("", key, json)?,
                 _ if is_told_twice => {}
                 _ => self.field("", key, json)?,
             }

@@ -122,7 +122,7 @@ mod tests {
         // Anchored at each request: three seconds apart.
         assert_eq!(
             kept(&[(0, 50), (50, 100), (53, 103), (103, 153)], None),
-            (vec![(0, 50), (53, 103), (103, 153)], 1, vec![(50, 53, true)])
+            (vec![(0, 50), (50, 100), (103, 153)], 1, vec![(100, 103, true)])
         );
         assert_eq!(kept(&[(0, 5), (20, 25)], None), (vec![(0, 5), (20, 25)], 0, vec![(5, 20, false)]));
         assert_eq!(kept(&[(0, 5), (5, 9)], Some(2)), (vec![(5, 9)], 1, vec![(2, 5, true)]));

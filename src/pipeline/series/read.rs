@@ -105,7 +105,13 @@ impl Pass {
     pub(super) fn spans_of(&self, call: u64, kind: SpanKind, from_ms: i64, to_ms: i64) -> Vec<SpanFact> {
         let at = |start_ms: i64| (call, Span { kind, start_ms, end_ms: i64::MIN });
         let found = self.spans.range(at(from_ms)..at(to_ms));
-        found.map(|((_, span), (answered_ms, _, offset))| SpanFact { span: *span, answered_ms: *answered_ms, offset: *offset }).collect()
+        found
+            .map(|((_, span), (answered_ms, _, offset))| SpanFact {
+                span: *span,
+                answered_ms: *answered_ms,
+                offset: *offset,
+            })
+            .collect()
     }
 
     pub(super) fn dimensions(&self, id: u64) -> &Dimensions {
@@ -119,7 +125,11 @@ impl Pass {
     }
 
     pub(super) fn value(&self, row: &Row) -> FigureValue<'_> {
-        if row.is_text { FigureValue::Text(self.text(row.value)) } else { FigureValue::Number(f64::from_bits(row.value)) }
+        if row.is_text {
+            FigureValue::Text(self.text(row.value))
+        } else {
+            FigureValue::Number(f64::from_bits(row.value))
+        }
     }
 
     fn keep_text(&mut self, text: &str) -> u64 {
@@ -133,7 +143,8 @@ impl Pass {
 
     fn keep_dimensions(&mut self, id: u64, dimensions: &Dimensions) {
         if let std::collections::hash_map::Entry::Vacant(place) = self.named.entry(id) {
-            let texts = [&dimensions.skill, &dimensions.agent, &dimensions.group, &dimensions.state, &dimensions.reason];
+            let texts =
+                [&dimensions.skill, &dimensions.agent, &dimensions.group, &dimensions.state, &dimensions.reason];
             self.text_bytes += 160 + texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum::<usize>();
             place.insert(dimensions.clone());
         }
@@ -241,7 +252,8 @@ impl FileReader<'_> {
             !is_full
         };
         let opened = archive.open_file(file).map_err(|error| error.to_string());
-        let read = opened.and_then(|bytes| figures(bytes, options.decode, &mut take).map_err(|error| error.to_string()));
+        let read =
+            opened.and_then(|bytes| figures(bytes, options.decode, &mut take).map_err(|error| error.to_string()));
         if is_full {
             return None;
         }

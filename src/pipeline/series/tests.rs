@@ -52,7 +52,12 @@ impl Vault {
             match point {
                 None => {
                     let open = if span.is_open { " open" } else { "" };
-                    told.push(format!("{} {}..{}{open}", span.call, minute(span.span.start_ms), minute(span.span.end_ms)));
+                    told.push(format!(
+                        "{} {}..{}{open}",
+                        span.call,
+                        minute(span.span.start_ms),
+                        minute(span.span.end_ms)
+                    ));
                 }
                 Some(point) => {
                     let skill = point.dimensions.skill.as_ref().map(|skill| format!("{skill}:")).unwrap_or_default();
@@ -73,9 +78,14 @@ impl Vault {
 fn intervals(list: &[(i64, i64)]) -> String {
     let one = |(end, count): &(i64, i64)| {
         let stamp = DAY + end * MINUTE;
-        format!(r#"{{"timestamp":{stamp},"metricsData":{{"skillsMetrics":{{"7":{{"n":{count}}}}},"metricsTotals":{{"n":{count}}}}}}}"#)
+        format!(
+            r#"{{"timestamp":{stamp},"metricsData":{{"skillsMetrics":{{"7":{{"n":{count}}}}},"metricsTotals":{{"n":{count}}}}}}}"#
+        )
     };
-    format!(r#"{{"metricsByIntervals":[{}],"metricsTotals":{{"n":99}}}}"#, list.iter().map(one).collect::<Vec<_>>().join(","))
+    format!(
+        r#"{{"metricsByIntervals":[{}],"metricsTotals":{{"n":99}}}}"#,
+        list.iter().map(one).collect::<Vec<_>>().join(",")
+    )
 }
 
 const ASKED: &str = "queuehealth?timeframe=10&interval=5&skillIds=all";
@@ -102,7 +112,8 @@ fn the_latest_answer_counts_and_holes_are_named() {
     assert_eq!((report.files, call.answers, call.intervals, call.open), (2, 3, 5, 2));
     assert_eq!((call.windows, call.beside_intervals), (0, 3), "the whole window says the same again");
     assert_eq!((call.points, call.said_again, call.overlaps), (10, 2, 0));
-    let hole = Hole { kind: SpanKind::Interval, start_ms: DAY + 610 * MINUTE, end_ms: DAY + 620 * MINUTE, is_overlap: false };
+    let hole =
+        Hole { kind: SpanKind::Interval, start_ms: DAY + 610 * MINUTE, end_ms: DAY + 620 * MINUTE, is_overlap: false };
     assert_eq!((call.hole_count, call.hole_ms, &call.holes[..]), (1, 10 * MINUTE, &[hole][..]));
     let (first, last) = call.coverage.clone().unwrap();
     assert_eq!((first.answered_ms, last.answered_ms), (DAY + 602 * MINUTE, DAY + 627 * MINUTE));
