@@ -19,6 +19,11 @@ use unicode_width::UnicodeWidthChar;
 /// Agents and holes that a terminal gets; `--json` has all.
 const SHOWN: usize = 40;
 const HOLES_SHOWN: usize = 5;
+/// Columns of a figure, and of a least and a greatest one.
+const FIGURE: usize = 13;
+const RANGE: usize = 25;
+/// Columns of an agent's state.
+const STATE: usize = 23;
 
 pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     let archive = open(vault)?;
@@ -189,7 +194,8 @@ fn print_call(
     }
     facts.extend((report.refused > 0).then(|| format!("{} refused", number(report.refused))));
     facts.extend((report.open > 0).then(|| format!("{} still open", number(report.open))));
-    outln!("{}  {}", output.styled(Style::Bold, &printable(call)), facts.join(", "));
+    outln!("{}", output.styled(Style::Bold, &printable(call)));
+    print_facts(&facts);
     if report.hole_count > 0 {
         outln!("  {} of {} together:", counted(report.hole_count, "hole"), readable_duration(report.hole_ms));
         for hole in report.holes.iter().take(HOLES_SHOWN) {
@@ -204,9 +210,24 @@ fn print_call(
     for table in tables {
         if figures.metric.is_empty() { print_overview(table, tz, output) } else { print_rows(table, tz, output) }
     }
-    if tables.iter().all(|table| table.metrics.is_empty()) {
+    // Single agents have a table of their own below.
+    if tables.iter().all(|table| table.metrics.is_empty()) && call != "agent-view/status" {
         output.note("  no figures of this kind here; try --skill ID or --agent ID");
     }
+}
+
+/// Facts, on as many lines as it takes.
+fn print_facts(facts: &[String]) {
+    let mut line = String::new();
+    for fact in facts {
+        if !line.is_empty() && columns(&line) + 2 + columns(fact) + 3 > width() {
+            outln!("  {line},");
+            line.clear();
+        }
+        line.push_str(if line.is_empty() { "" } else { ", " });
+        line.push_str(fact);
+    }
+    outln!("  {line}");
 }
 
 /// A line for each metric: the whole, its range and a chart.
@@ -221,13 +242,22 @@ fn print_overview(table: &CallTable, tz: &TimeZone, output: &Output) {
         readable_time(last.1, tz),
         counted(table.buckets.len() as u64, "row")
     );
-    let name_width = table.metrics.iter().map(|row| columns(&printable(&row.metric))).max().unwrap_or(0).min(48);
-    let room = width().saturating_sub(name_width + 2 + 13 + 23 + 2).clamp(8, 120);
+    let longest = table.metrics.iter().map(|row| columns(&printable(&row.metric))).max().unwrap_or(0);
+    let name_width = longest.min(48).min(width() / 2);
+    // The range goes before the chart does.
+    let left = width().saturating_sub(2 + name_width + 1 + FIGURE + 2);
+    let has_range = left >= RANGE + 17;
+    let room = if has_range { left - RANGE - 1 } else { left }.clamp(4, 120);
     for row in &table.metrics {
         let name = fitted(&printable(&row.metric), name_width);
-        let whole = shown(row.rule, &row.whole);
+        let whole = row.whole.value.map_or_else(String::new, figure);
         let range = format!("{}..{}", figure(row.whole.least), figure(row.whole.greatest));
-        outln!("  {name} {whole:>12} {range:>22}  {}", chart(row, table, room, output.ascii));
+        let chart = chart(row, table, room, output.ascii);
+        match (has_range, row.whole.value) {
+            (true, _) => outln!("  {name} {whole:>FIGURE$} {range:>RANGE$}  {chart}"),
+            (false, Some(_)) => outln!("  {name} {whole:>FIGURE$}  {chart}"),
+            (false, None) => outln!("  {name} {:>FIGURE$}  {chart}", fitted(&range, FIGURE)),
+        }
     }
 }
 
@@ -237,12 +267,12 @@ fn print_rows(table: &CallTable, tz: &TimeZone, output: &Output) {
         outln!("  {} ({})", output.styled(Style::Bold, &printable(&row.metric)), row.rule.name());
         let of = |figure: &TableFigure| figure.value.unwrap_or(figure.greatest);
         let most = row.figures.iter().flatten().map(of).fold(0.0_f64, f64::max);
-        let room = width().saturating_sub(2 + 19 + 2 + 24 + 8 + 2).clamp(5, 60);
+        let room = width().saturating_sub(2 + 19 + 1 + RANGE + 6 + 1 + 5).clamp(4, 60);
         for (at, (start_ms, end_ms)) in table.buckets.iter().enumerate() {
             let time = readable_time(*start_ms, tz);
             let Some(figure) = row.figures.get(at).and_then(Option::as_ref) else {
                 let why = if table.covered.get(at).is_some_and(|covered| *covered > 0) { "no data" } else { "hole" };
-                outln!("  {time}  {why:>24}");
+                outln!("  {time} {why:>RANGE$}");
                 continue;
             };
             let covered = match table.kind {
@@ -251,7 +281,8 @@ fn print_rows(table: &CallTable, tz: &TimeZone, output: &Output) {
             };
             let open = if table.open[at] { " open" } else { "" };
             let bar = bar(of(figure), most, room, output.ascii);
-            outln!("  {time}  {:>24} {covered:>5} {bar}{open}", shown(row.rule, figure));
+            let line = format!("  {time} {:>RANGE$} {covered:>5} {bar}{open}", shown(figure));
+            outln!("{}", line.trim_end());
         }
     }
 }
@@ -270,26 +301,23 @@ fn print_agents(view: &AgentsView, tz: &TimeZone, output: &Output) {
         counted(view.lists, "list")
     );
     agents.sort_by_key(|agent| (std::cmp::Reverse(agent.states_ms.values().sum::<i64>()), agent.agent_id.clone()));
-    let room = width().saturating_sub(66).clamp(16, 40);
-    outln!(
-        "  {:room$} {:>9} {:>9} {:>9} {:>9} {:>11}  now",
-        "agent",
-        "online",
-        "back soon",
-        "away",
-        "absent",
-        "load %"
-    );
+    // Without the load where the terminal is narrow.
+    let has_load = width() >= 100;
+    let load_head = if has_load { format!("{:>11} ", "load %") } else { String::new() };
+    let room = width().saturating_sub(2 + 4 * 10 + load_head.len() + 1 + STATE).clamp(12, 40);
+    let heads = ["online", "back soon", "away", "absent"].map(|head| format!("{head:>9}")).join(" ");
+    outln!("  {:room$} {heads} {load_head} now", "agent");
     for agent in agents.iter().take(SHOWN) {
         let name = agent.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
         let name = fitted(&printable(&format!("{}{name}", agent.agent_id)), room);
-        let time =
-            |state: &str| agent.states_ms.get(state).map_or_else(|| "0s".to_owned(), |ms| readable_duration(*ms));
-        let (online, back_soon, away) = (time("online"), time("back-soon"), time("away"));
-        let load =
-            agent.load.map_or_else(String::new, |(least, most, _)| format!("{}..{}", figure(least), figure(most)));
-        let absent = readable_duration(agent.absent_ms);
-        outln!("  {name} {online:>9} {back_soon:>9} {away:>9} {absent:>9} {load:>11}  {}", state_now(agent, tz));
+        let time = |state: &str| readable_duration(agent.states_ms.get(state).copied().unwrap_or(0));
+        let times = [time("online"), time("back-soon"), time("away"), readable_duration(agent.absent_ms)];
+        let times = times.map(|time| format!("{time:>9}")).join(" ");
+        let load = agent.load.filter(|_| has_load);
+        let load = load.map(|(least, most, _)| format!("{:>11} ", format!("{}..{}", figure(least), figure(most))));
+        let load = load.unwrap_or_else(|| " ".repeat(load_head.len()));
+        let now = fitted(&state_now(agent, tz), STATE);
+        outln!("  {name} {times} {load} {}", now.trim_end());
     }
     if agents.len() > SHOWN {
         output.note(&format!("{} further agents; --json lists all", agents.len() - SHOWN));
@@ -305,7 +333,9 @@ fn print_agents(view: &AgentsView, tz: &TimeZone, output: &Output) {
 /// LivePerson lists logged-in agents only: one who is not in the last list is offline.
 fn state_now(agent: &AgentHistory, tz: &TimeZone) -> String {
     if !agent.is_listed {
-        return format!("offline, last seen {}", readable_time(agent.last_seen_ms, tz));
+        // Without the year: the range stands above.
+        let seen = readable_time(agent.last_seen_ms, tz);
+        return format!("offline {}", seen.get(5..16).unwrap_or(&seen));
     }
     let state = agent.state.as_deref().unwrap_or("unknown");
     let reason = agent.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -313,21 +343,23 @@ fn state_now(agent: &AgentHistory, tz: &TimeZone) -> String {
 }
 
 /// A figure of a metric: the value where there is one, else the range.
-fn shown(rule: Rule, of: &TableFigure) -> String {
+fn shown(of: &TableFigure) -> String {
     match of.value {
         Some(value) => figure(value),
-        None if matches!(rule, Rule::Ratio { .. }) && of.intervals == 0 => "none".to_owned(),
         None => format!("{}..{}", figure(of.least), figure(of.greatest)),
     }
 }
 
-/// `1,234` or `0.25`.
+/// `1,234`, `0.25`, `1.795e12`: what takes no more than 13 columns.
 pub(super) fn figure(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e15 {
-        let sign = if value < 0.0 { "-" } else { "" };
-        return format!("{sign}{}", number(value.abs() as u64));
+    if value.abs() >= 1e10 {
+        return format!("{value:.3e}");
     }
-    if value.abs() >= 1e15 { format!("{value:e}") } else { format!("{value:.2}") }
+    if value.fract() == 0.0 || value.abs() >= 1e6 {
+        let sign = if value < 0.0 { "-" } else { "" };
+        return format!("{sign}{}", number(value.abs().round() as u64));
+    }
+    format!("{value:.2}")
 }
 
 /// Columns that a text takes on a terminal.
@@ -421,6 +453,7 @@ mod tests {
         assert_eq!(figure(1234.0), "1,234");
         assert_eq!(figure(-2.0), "-2");
         assert_eq!(figure(0.25), "0.25");
-        assert_eq!(figure(f64::MAX), "1.7976931348623157e308");
+        assert_eq!(figure(f64::MAX), "1.798e308");
+        assert!([-9.0e9, 999_999.99, -0.001, 9_999_999_999.0].iter().all(|value| figure(*value).len() <= FIGURE + 1));
     }
 }

@@ -120,6 +120,8 @@ fn query_of(call: &str, metric: &str, about: &SeriesFilter, span: Span) -> Resul
     const MOVES: &str = "LivePerson counts a conversation when it closes; the end that it tells of it (end:) moves when the survey behind it is \
         submitted or runs out";
     const CSAT: &str = "LivePerson counts a score when it is given; the query finds it by the conversation's end, which moves with the survey";
+    const REVISED: &str =
+        "a record that LivePerson told again later (has:revision) may have another end than the one that was counted";
     let ends = |what: &str, differs: &str| (format!("{what} {}", within("end", span)), differs.to_owned());
     let (text, differs) = match (call, metric) {
         ("queuehealth", "enteredQEng") => (
@@ -130,7 +132,7 @@ fn query_of(call: &str, metric: &str, about: &SeriesFilter, span: Span) -> Resul
         ),
         ("queuehealth", "connectedEng") => return Err("the moment an agent connects is no field of the query language"),
         ("queuehealth", "abandonedEng") => return Err("chats abandoned in the queue are not told apart in the archive"),
-        ("engactivity", "totalInteractiveChats") => ends("type:chat interactive:true", ""),
+        ("engactivity", "totalInteractiveChats") => ends("type:chat interactive:true", REVISED),
         ("engactivity", "totalNonInteractiveChats") => {
             ends("type:chat interactive:false", "LivePerson counts abandoned chats too, which the archive may not hold")
         }

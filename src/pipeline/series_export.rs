@@ -317,7 +317,7 @@ impl ParquetRows {
 
     fn finish(mut self) -> Result<(u64, File), ParquetError> {
         self.flush()?;
-        self.writer.finish()?;
+        // Writes the footer too.
         let mut buffered = self.writer.into_inner()?;
         buffered.flush()?;
         let file = buffered.into_inner().map_err(|error| ParquetError::External(Box::new(error.into_error())))?;

@@ -191,7 +191,7 @@ const ABANDONMENT: &str = "abandonmentRate";
 /// A figure of a stretch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figure {
-    /// By its rule; `None` where only a range is true, or where nothing happened that could be divided by.
+    /// By its rule; `None` where only a range is true.
     pub value: Option<f64>,
     /// Least of its intervals.
     pub least: f64,
@@ -397,7 +397,8 @@ fn row(kind: SpanKind, label: &str, metric: &Metric, call: &Call, buckets: &[(i6
                     if above.intervals == below.intervals && cell.intervals <= below.intervals =>
                 {
                     let below = if metric.name == ABANDONMENT { above.sum + below.sum } else { below.sum };
-                    (below > 0.0).then(|| factor * above.sum / below)
+                    // Nothing to divide by: what LivePerson says of that, where it always says the same.
+                    if below > 0.0 { Some(factor * above.sum / below) } else { cell.alone() }
                 }
                 _ => cell.alone(),
             },

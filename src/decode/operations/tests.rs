@@ -180,6 +180,7 @@ fn what_cannot_be_read_is_counted_and_stops_nothing() {
             ProblemKind::BrokenRecord,
         ),
         (line("queuehealth", "timeframe=5", r#"{"metricsTotals":{"a":tru}}"#), ProblemKind::BrokenRecord),
+        (line("queuehealth", "timeframe=5", r#"{"a":tru}"#), ProblemKind::BrokenRecord),
         (r#"{"dataType":"Engagement"}"#.to_owned(), ProblemKind::NotIndexed),
     ] {
         let (found, report) = read(&format!("{bad}\n{good}\n"));

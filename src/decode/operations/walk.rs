@@ -120,10 +120,12 @@ impl<'w> Walker<'w> {
                 Ok(())
             }),
             Some(b'"') => self.text(path, key, json),
-            Some(b'n') | None => Ok(()),
+            Some(b'n') => Pull::new(json).json().map(drop),
+            None => Ok(()),
             Some(b't' | b'f') => {
-                let value = FigureValue::Number(f64::from(u8::from(json == b"true")));
-                self.point(&format!("{path}{key}"), value);
+                if let Some(is_true) = Pull::new(json).boolean()? {
+                    self.point(&format!("{path}{key}"), FigureValue::Number(f64::from(u8::from(is_true))));
+                }
                 Ok(())
             }
             Some(_) => {
