@@ -107,6 +107,8 @@ pub struct AnswerHead {
     /// When it was answered by LivePerson's clock, epoch milliseconds. Up to a second too early: a `Date` header has no
     /// fractions.
     pub answered_ms: i64,
+    /// An interval that ends later was not over.
+    pub known_until_ms: i64,
     /// HTTP status.
     pub status: i64,
     /// Whether intervals were asked for; the whole window beside them says the same again.
@@ -359,6 +361,7 @@ impl Line<'_, '_> {
         self.head.offset = asked.whole("offset").unwrap_or_default().unsigned_abs();
         let frame = Frame::new(&self.head.call, self.head.answered_ms, |name| asked.whole(name));
         self.head.has_intervals = frame.has_intervals();
+        self.head.known_until_ms = frame.known_until_ms();
         self.frame = Some(frame);
         if is_odd {
             self.reader.note(ProblemKind::OddValue, at, "a clock offset of more than a day; it was left out");

@@ -27,7 +27,7 @@ const MAX_HOLES: usize = 2_000;
 pub struct SeriesOptions {
     /// Of decoding.
     pub decode: DecodeLimits,
-    /// Points in memory at a time; one takes 72 bytes, names come on top and count as points.
+    /// Points in memory at a time; one takes 80 bytes, names come on top and count as points.
     pub max_points: usize,
 }
 
@@ -208,7 +208,8 @@ fn bounds(files: &[ArchivedFile], filter: &SeriesFilter) -> Option<(i64, i64)> {
     };
     let first = windows().map(|(start_ms, _)| start_ms).min()?.saturating_sub(read::REACH_BACK_MS);
     let last = windows().map(|(_, end_ms)| end_ms).max()?.saturating_add(read::REACH_AHEAD_MS);
-    let from_ms = first.max(filter.from_ms.unwrap_or(i64::MIN));
+    // A day more: what was kept before decides on what overlaps it, and a hole may have begun there.
+    let from_ms = first.max(filter.from_ms.map_or(i64::MIN, |from_ms| from_ms.saturating_sub(DAY_MS)));
     let to_ms = last.min(filter.to_ms.unwrap_or(i64::MAX));
     let from_ms = from_ms.saturating_sub(from_ms.rem_euclid(DAY_MS));
     let to_ms = to_ms.saturating_add((DAY_MS - to_ms.rem_euclid(DAY_MS)) % DAY_MS);
@@ -321,16 +322,7 @@ impl Run<'_, '_> {
                 let mut report = self.report.calls.remove(call).unwrap_or_default();
                 if is_first {
                     report.overlaps += left_out;
-                    for hole in holes
-                        .into_iter()
-                        .filter(|hole| self.filter.wants_time(hole.start_ms) && self.filter.wants_time(hole.end_ms - 1))
-                    {
-                        report.hole_count += 1;
-                        report.hole_ms += hole.end_ms - hole.start_ms;
-                        if report.holes.len() < MAX_HOLES {
-                            report.holes.push(hole);
-                        }
-                    }
+                    holes.into_iter().for_each(|hole| report.add_hole(self.filter, hole));
                 }
                 let is_of = |row: &Row| row.call == call_id && row.span.kind == kind;
                 let own = take_run(&mut rows, is_of);
@@ -352,7 +344,7 @@ impl Run<'_, '_> {
                             let span = SeriesSpan {
                                 call,
                                 span: fact.span,
-                                is_open: fact.span.end_ms > fact.answered_ms,
+                                is_open: fact.span.end_ms > fact.known_until_ms,
                                 answered_ms: fact.answered_ms,
                                 offset: fact.offset,
                             };
@@ -408,6 +400,20 @@ fn hand_over(pass: &Pass, span: &SeriesSpan<'_>, rows: &mut [Row], report: &mut 
 }
 
 impl CallReport {
+    /// Counts the part of a hole that is wanted.
+    fn add_hole(&mut self, filter: &SeriesFilter, hole: Hole) {
+        let start_ms = hole.start_ms.max(filter.from_ms.unwrap_or(i64::MIN));
+        let end_ms = hole.end_ms.min(filter.to_ms.unwrap_or(i64::MAX));
+        if start_ms >= end_ms {
+            return;
+        }
+        self.hole_count += 1;
+        self.hole_ms += end_ms - start_ms;
+        if self.holes.len() < MAX_HOLES {
+            self.holes.push(Hole { start_ms, end_ms, ..hole });
+        }
+    }
+
     fn add_span(&mut self, span: &SeriesSpan<'_>, is_first: bool) {
         if !is_first {
             return;

@@ -119,7 +119,8 @@ pub fn drill_down(
 fn query_of(call: &str, metric: &str, about: &SeriesFilter, span: Span) -> Result<DrillQuery, &'static str> {
     const MOVES: &str = "LivePerson counts a conversation when it closes; the end that it tells of it (end:) moves when the survey behind it is \
         submitted or runs out";
-    const CSAT: &str = "LivePerson counts a score when it is given; the query finds it by the conversation's end, which moves with the survey";
+    const CSAT: &str = "LivePerson counts a score when it is given; the query finds it by the conversation's end, which \
+        moves with the survey; a window without intervals also holds what its last, unfinished five minutes had already";
     const REVISED: &str =
         "a record that LivePerson told again later (has:revision) may have another end than the one that was counted";
     let ends = |what: &str, differs: &str| (format!("{what} {}", within("end", span)), differs.to_owned());

@@ -131,7 +131,7 @@ pub fn export_series(
 }
 
 enum Rows {
-    Csv { stream: String, count: u64, writer: csv::Writer<BufWriter<File>> },
+    Csv { stream: String, count: u64, writer: Box<csv::Writer<BufWriter<File>>> },
     Parquet(Box<ParquetRows>),
 }
 
@@ -142,7 +142,7 @@ impl Rows {
             SeriesFormat::Csv => {
                 let mut writer = csv::Writer::from_writer(BufWriter::with_capacity(1 << 18, file));
                 writer.write_record(COLUMNS)?;
-                Rows::Csv { stream, count: 0, writer }
+                Rows::Csv { stream, count: 0, writer: Box::new(writer) }
             }
             SeriesFormat::Parquet => Rows::Parquet(Box::new(ParquetRows::new(stream, file).map_err(of_parquet)?)),
         })
@@ -181,7 +181,7 @@ impl Rows {
     fn finish(self) -> io::Result<(u64, File)> {
         match self {
             Rows::Csv { count, writer, .. } => {
-                let buffered = writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
+                let buffered = (*writer).into_inner().map_err(|error| io::Error::other(error.to_string()))?;
                 Ok((count, buffered.into_inner().map_err(io::IntoInnerError::into_error)?))
             }
             Rows::Parquet(rows) => rows.finish().map_err(of_parquet),

@@ -65,6 +65,10 @@ impl Frame {
         };
         let is_rounded = method == Method::EndStamped && !is_named;
         let from_ms = if is_rounded { from_ms - from_ms.rem_euclid(BUCKET_MS) } else { from_ms };
+        // Windows that are asked for one after the other adjoin so. What an unfinished bucket holds already is in the figures
+        // too: seconds, where it was asked for shortly after full five minutes.
+        let full_ms = to_ms - to_ms.rem_euclid(BUCKET_MS);
+        let to_ms = if is_rounded && full_ms > from_ms { full_ms } else { to_ms };
         Frame { method, answered_ms, step_ms, from_ms, to_ms, is_named }
     }
 
@@ -73,8 +77,14 @@ impl Frame {
         self.step_ms.is_some() && self.method != Method::Now
     }
 
-    /// The whole answer: its window up to the answer, or the instant. What lies behind the answer in a rounded bucket is not
-    /// known yet, so the window does not claim it.
+    /// Up to where the answer knows everything: an interval that ends later was not over.
+    pub(super) fn known_until_ms(&self) -> i64 {
+        // The newest interval of such a method ends with the request, by a clock that is known to a second only.
+        let ends_now = self.method == Method::StartStamped && !self.is_named;
+        self.answered_ms.saturating_add(if ends_now { 2_000 } else { 0 })
+    }
+
+    /// The whole answer: its window up to the last full bucket, or the instant.
     pub(super) fn whole(&self) -> Span {
         if self.method == Method::Now || self.from_ms >= self.to_ms {
             return Span { kind: SpanKind::Snapshot, start_ms: self.answered_ms, end_ms: self.answered_ms };

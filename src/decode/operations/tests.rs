@@ -70,7 +70,7 @@ fn end_stamped_intervals_are_rounded_to_buckets() {
             "interval 805..810 12 · · · · · enteredQEng=Number(4.0)",
             "interval 805..810 · · · · · · enteredQEng=Number(4.0)",
             "interval 800..805 · · · · · · enteredQEng=Number(1.0)",
-            "window 800..809 · · · · · · enteredQEng=Number(5.0)",
+            "window 800..805 · · · · · · enteredQEng=Number(5.0)",
             "snapshot 809..809 · · · · · · currentQueueSize=Number(2.0)",
         ],
     );
@@ -107,7 +107,7 @@ fn the_first_interval_of_agentactivity_holds_the_rest_only() {
 #[test]
 fn totals_say_which_grouping_they_close() {
     let body = r#"{"skillsMetricsPerAgent":{"metricsPerSkill":{"12":{"metricsPerAgent":{"71":{"n":2}},"metricsTotals":{"n":3}}},"metricsTotals":{"n":4}},"agentsMetrics":{"metricsPerAgent":{"71":{"n":5}},"metricsTotals":{"n":0}}}"#;
-    let head = "window 800..809";
+    let head = "window 800..805";
     let expected = [
         format!("{head} 12 71 · · · · n=Number(2.0)"),
         format!("{head} 12 · · · · · n=Number(3.0)"),
@@ -156,9 +156,9 @@ fn what_is_not_known_is_kept_by_its_path() {
         "timeframe=5",
         r#"{"slaDataRange":{"15":{"chats":2}},"newThing":[{"deep":{"x":true}},7],"note":"NA"}"#,
         &[
-            "window 800..809 · · · · · · slaDataRange.15.chats=Number(2.0)",
-            "window 800..809 · · · · · · newThing[0].deep.x=Number(1.0)",
-            "window 800..809 · · · · · · newThing[1]=Number(7.0)",
+            "window 800..805 · · · · · · slaDataRange.15.chats=Number(2.0)",
+            "window 800..805 · · · · · · newThing[0].deep.x=Number(1.0)",
+            "window 800..805 · · · · · · newThing[1]=Number(7.0)",
         ],
     );
     check("brandnew", "v=9", r#"{"metricsTotals":{"x":1}}"#, &["snapshot 809..809 · · · · · · x=Number(1.0)"]);

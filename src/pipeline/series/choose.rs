@@ -13,12 +13,14 @@ pub(super) struct SpanFact {
     pub(super) span: Span,
     /// Of the latest answer.
     pub(super) answered_ms: i64,
+    /// Up to where that answer knew everything.
+    pub(super) known_until_ms: i64,
     pub(super) offset: u64,
 }
 
 impl SpanFact {
     fn covers_ms(&self) -> i64 {
-        (self.span.end_ms.min(self.answered_ms) - self.span.start_ms).max(0)
+        (self.span.end_ms.min(self.known_until_ms) - self.span.start_ms).max(0)
     }
 }
 
@@ -100,6 +102,7 @@ mod tests {
             .map(|&(start_ms, end_ms)| SpanFact {
                 span: Span { kind: SpanKind::Interval, start_ms, end_ms },
                 answered_ms: 1000,
+                known_until_ms: 1000,
                 offset: 0,
             })
             .collect();
@@ -108,7 +111,10 @@ mod tests {
         facts
     }
 
-    fn kept(times: &[(i64, i64)], until_ms: Option<i64>) -> (Vec<(i64, i64)>, u64, Vec<(i64, i64, bool)>) {
+    /// Kept times, number of the others, holes with whether they are overlaps.
+    type Kept = (Vec<(i64, i64)>, u64, Vec<(i64, i64, bool)>);
+
+    fn kept(times: &[(i64, i64)], until_ms: Option<i64>) -> Kept {
         let facts = facts(times);
         let chosen = choose(SpanKind::Interval, &facts, Taken { until_ms });
         let kept = chosen.kept.iter().map(|at| (facts[*at].span.start_ms, facts[*at].span.end_ms)).collect();

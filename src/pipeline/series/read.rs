@@ -57,6 +57,15 @@ pub(super) struct Row {
     is_text: bool,
 }
 
+/// The latest answer that speaks of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Told {
+    answered_ms: i64,
+    file: u32,
+    known_until_ms: i64,
+    offset: u64,
+}
+
 /// What is known of a method's answers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CallFacts {
@@ -71,7 +80,7 @@ pub(super) struct CallFacts {
 #[derive(Default)]
 pub(super) struct Pass {
     pub(super) rows: Vec<Row>,
-    spans: BTreeMap<(u64, Span), (i64, u32, u64)>,
+    spans: BTreeMap<(u64, Span), Told>,
     texts: HashMap<u64, Box<str>>,
     named: HashMap<u64, Dimensions>,
     /// Bytes of both.
@@ -105,13 +114,13 @@ impl Pass {
     pub(super) fn spans_of(&self, call: u64, kind: SpanKind, from_ms: i64, to_ms: i64) -> Vec<SpanFact> {
         let at = |start_ms: i64| (call, Span { kind, start_ms, end_ms: i64::MIN });
         let found = self.spans.range(at(from_ms)..at(to_ms));
-        found
-            .map(|((_, span), (answered_ms, _, offset))| SpanFact {
-                span: *span,
-                answered_ms: *answered_ms,
-                offset: *offset,
-            })
-            .collect()
+        let fact = |((_, span), told): (&(u64, Span), &Told)| SpanFact {
+            span: *span,
+            answered_ms: told.answered_ms,
+            known_until_ms: told.known_until_ms,
+            offset: told.offset,
+        };
+        found.map(fact).collect()
     }
 
     pub(super) fn dimensions(&self, id: u64) -> &Dimensions {
@@ -150,17 +159,17 @@ impl Pass {
         }
     }
 
-    fn keep_span(&mut self, call: u64, span: Span, answered_ms: i64, file: u32, offset: u64) {
-        let known = self.spans.entry((call, span)).or_insert((answered_ms, file, offset));
-        if (answered_ms, file) > (known.0, known.1) {
-            *known = (answered_ms, file, offset);
+    fn keep_span(&mut self, call: u64, span: Span, told: Told) {
+        let known = self.spans.entry((call, span)).or_insert(told);
+        if told > *known {
+            *known = told;
         }
     }
 
     fn join(&mut self, other: Pass) {
         self.rows.extend(other.rows);
-        for ((call, span), (answered_ms, file, offset)) in other.spans {
-            self.keep_span(call, span, answered_ms, file, offset);
+        for ((call, span), told) in other.spans {
+            self.keep_span(call, span, told);
         }
         for (id, text) in other.texts {
             if let std::collections::hash_map::Entry::Vacant(place) = self.texts.entry(id) {
@@ -212,7 +221,7 @@ pub(super) fn pass(
             let reader = FileReader { filter, share, file: at as u32, limit: each, must_fit, pass: Pass::default() };
             reader.read(archive, &files[at], options)
         })
-        .try_fold(Pass::default, |pass, one| joined(pass, one?, limit))
+        .try_fold(Pass::default, |pass, one| joined(pass, one?, each))
         .try_reduce(Pass::default, |a, b| joined(a, b, limit))
 }
 
@@ -304,7 +313,8 @@ impl FileReader<'_> {
             self.pass.too_many += 1;
             return;
         }
-        self.pass.keep_span(hash(&head.call), span, head.answered_ms, self.file, head.offset);
+        let AnswerHead { answered_ms, known_until_ms, offset, .. } = *head;
+        self.pass.keep_span(hash(&head.call), span, Told { answered_ms, file: self.file, known_until_ms, offset });
     }
 
     fn point(
