@@ -24,6 +24,11 @@ mod masks;
 mod notes;
 pub mod repair;
 mod schemas;
+mod series;
+mod series_agents;
+mod series_drill;
+mod series_export;
+mod series_table;
 mod watching;
 
 pub use activity::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes, StateTimes, agent_activity};
@@ -33,6 +38,16 @@ pub use importing::{ImportProblem, ImportReport, ImportedKind, Recognised, recog
 pub use index_report::{EncryptedCounts, FileProblems, IndexReport, SalvageCounts, StreamCounts};
 pub use indexing::RunOptions;
 pub use masks::{MaskedRevision, masked_revisions};
+pub use series::{
+    AnswerPlace, CallReport, Hole, OPERATIONS, SeriesFilter, SeriesOptions, SeriesPoint, SeriesReport, SeriesSink,
+    SeriesSpan, series,
+};
+pub use series_agents::{AgentHistory, AgentsView};
+pub use series_drill::{DrillCall, DrillFigure, DrillQuery, drill_down};
+pub use series_export::{SeriesExport, SeriesExportError, SeriesFormat, export_series};
+pub use series_table::{
+    Bucketing, CallTable, Figure as TableFigure, MetricRow, Rule, SeriesTable, Step as TableStep, TableError,
+};
 pub use watching::{Paces, Round, watch};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};

@@ -309,12 +309,64 @@ pub(crate) struct Stats {
     /// Only the conversations that match
     #[arg(long, value_name = "QUERY", default_value = "*")]
     pub(crate) query: String,
-    /// Figures of a stream that holds no conversations: data-access/agent-activity gives each agent's time in each state
+    /// Figures of a stream that holds no conversations: operational-realtime, messaging-operations, agent-metrics, and
+    /// data-access/agent-activity, which gives each agent's time in each state
     #[arg(long, value_name = "STREAM", conflicts_with = "query")]
     pub(crate) stream: Option<String>,
+    #[command(flatten)]
+    pub(crate) figures: Figures,
     /// Time zone of days
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
+}
+
+/// What of an operational stream is wanted.
+#[derive(Args, Debug)]
+pub(crate) struct Figures {
+    /// Put figures together by this [default: hour]
+    #[arg(long, value_name = "STEP", requires = "stream")]
+    pub(crate) by: Option<FigureStep>,
+    /// Figures from this time on, such as 2026-11-20, 2026-11-20T10:05 or -6h
+    #[arg(long, value_name = "TIME", requires = "stream", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Figures up to this time; a day or an hour is meant whole
+    #[arg(long, value_name = "TIME", requires = "stream", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// Of this method only, such as queuehealth
+    #[arg(long, value_name = "METHOD", requires = "stream")]
+    pub(crate) call: Option<String>,
+    /// Of this skill instead of the totals
+    #[arg(long, value_name = "ID", requires = "stream")]
+    pub(crate) skill: Option<String>,
+    /// Of this agent instead of the totals
+    #[arg(long, value_name = "ID", requires = "stream")]
+    pub(crate) agent: Option<String>,
+    /// Only these metrics, a row for each step
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "stream")]
+    pub(crate) metric: Vec<String>,
+    /// The figures of one moment, each with the query that finds its conversations
+    #[arg(long, value_name = "TIME", requires = "stream", conflicts_with_all = ["by", "from", "to", "metric"], allow_hyphen_values = true)]
+    pub(crate) at: Option<String>,
+    /// With --at: print the conversations of this metric
+    #[arg(long, value_name = "METRIC", requires = "at")]
+    pub(crate) conversations: Option<String>,
+}
+
+impl Figures {
+    /// Whether any of them was given.
+    pub(crate) fn are_asked_for(&self) -> bool {
+        let Figures { by, from, to, call, skill, agent, metric, at, conversations } = self;
+        let texts = [from, to, call, skill, agent, at, conversations];
+        by.is_some() || !metric.is_empty() || texts.iter().any(|text| text.is_some())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FigureStep {
+    #[value(name = "5m")]
+    FiveMinutes,
+    Hour,
+    Day,
 }
 
 /// What the formats hold, for `export --help`.
@@ -323,25 +375,38 @@ Formats:
   bagit   a bag (BagIt 1.0, RFC 8493): the archived files as they were received, and the ledger's
           rows and events of them. Files go whole: one that holds a hit holds its neighbours too,
           and data/ledger/hits.ndjson says which conversations match.
+  csv, parquet   with --stream: the history of an operational stream in long form, a row per figure;
+          times are RFC 3339 in csv. A text in csv that a spreadsheet would take for a formula (it
+          begins with = + - @ and is no number) gets an apostrophe in front.
 
 The query * means every archived file. `bagit.py --validate BAG` or `chatvault import BAG` check a bag;
 a bag that was imported keeps the provenance of its files.
 
 Examples:
   chatvault export 'refund start:2026-06' --format bagit --out matter-17
-  chatvault export '*' --format bagit --out whole-archive --organization 'Example Ltd'";
+  chatvault export '*' --format bagit --out whole-archive --organization 'Example Ltd'
+  chatvault export --stream operational-realtime --format parquet --out realtime.parquet";
 
 #[derive(Args, Debug)]
 pub(crate) struct Export {
     /// The query, as for search; `*` is every archived file
-    #[arg(required = true, value_name = "QUERY")]
+    #[arg(required_unless_present = "stream", value_name = "QUERY")]
     pub(crate) query: Vec<String>,
-    /// bagit
+    /// Instead of a query: operational-realtime, messaging-operations or agent-metrics
+    #[arg(long, value_name = "STREAM", conflicts_with = "query")]
+    pub(crate) stream: Option<String>,
+    /// bagit; with --stream csv or parquet
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: String,
-    /// Folder to make; it must not exist, or be empty
+    /// Folder to make (with --stream: file); it must not exist, or be empty
     #[arg(long, value_name = "PATH")]
     pub(crate) out: PathBuf,
+    /// With --stream: figures from this time on
+    #[arg(long, value_name = "TIME", requires = "stream", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// With --stream: figures up to this time; a day or an hour is meant whole
+    #[arg(long, value_name = "TIME", requires = "stream", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
     /// Who hands it over: Source-Organization of the bag
     #[arg(long, value_name = "NAME")]
     pub(crate) organization: Option<String>,

@@ -27,6 +27,9 @@ const FORMATS: [(&str, bool); 8] = [
 ];
 
 pub(crate) fn run(args: &Export, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    if let Some(stream) = &args.stream {
+        return super::series_export::run(stream, args, vault, output);
+    }
     check_format(&args.format)?;
     let query = args.query.join(" ");
     let archive = open(vault)?;
@@ -63,7 +66,7 @@ fn check_format(format: &str) -> Result<(), Failure> {
 }
 
 /// A bag inside the vault would be a stray there.
-fn refuse_inside(out: &Path, vault: &Path) -> Result<(), Failure> {
+pub(super) fn refuse_inside(out: &Path, vault: &Path) -> Result<(), Failure> {
     let above = out.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let above = above.canonicalize().map_err(|error| {
         Failure::usage(format!("{}: {error}", above.display())).hint("--out names a new folder in one that exists")

@@ -17,6 +17,8 @@ pub(crate) struct Output {
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
     pub(crate) colour: bool,
+    /// Charts in ASCII: the terminal is not one of UTF-8, or `--color never`.
+    pub(crate) ascii: bool,
     pub(crate) progress: ProgressStyle,
 }
 
@@ -52,6 +54,7 @@ impl Output {
             quiet: global.quiet,
             verbose: global.verbose,
             colour,
+            ascii: matches!(global.color, When::Never) || !speaks_utf8(),
             progress,
         }
     }
@@ -119,6 +122,17 @@ impl Output {
         };
         Cow::Owned(format!("\u{1b}[{code}m{text}\u{1b}[0m"))
     }
+}
+
+/// Whether the locale is one of UTF-8, by the variables that decide it. Windows has none of them and is taken to be.
+fn speaks_utf8() -> bool {
+    let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
+    let is_utf8 = |locale: String| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    };
+    locale.map_or(cfg!(windows), is_utf8)
 }
 
 /// A style of the terminal; never the only sign of anything.

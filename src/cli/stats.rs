@@ -4,7 +4,7 @@ use super::args::Stats;
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, time_zone};
 use super::search::{coverage_json, facets_json, print_facets, request, warn_if_incomplete};
-use super::{activity, open, open_index};
+use super::{activity, open, open_index, series};
 use chatvault::pipeline;
 use chatvault::search::facets::Facet;
 use chatvault::search::search;
@@ -17,7 +17,10 @@ const CHARTS: [Facet; 7] =
 
 pub(crate) fn run(args: &Stats, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     if let Some(stream) = &args.stream {
-        return activity::run(stream, vault, output);
+        if !pipeline::OPERATIONS.contains(&stream.as_str()) {
+            return activity::run(stream, &args.figures, vault, output);
+        }
+        return series::run(stream, args, vault, output);
     }
     let archive = open(vault)?;
     let reader = open_index(vault)?;

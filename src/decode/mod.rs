@@ -21,6 +21,7 @@ mod fields;
 mod messaging;
 mod messaging_lines;
 mod openpgp;
+mod operations;
 mod parts;
 mod problem;
 mod repair;
@@ -36,6 +37,7 @@ mod answers_tests;
 pub use agent_activity::{ActivityReport, AgentEvent, agent_events};
 pub use container::{Container, container_of};
 pub use openpgp::{ANONYMOUS, Keyring, KeyringError};
+pub use operations::{AnswerHead, Dimensions, Figure, FigureReport, FigureValue, Section, Span, SpanKind, figures};
 pub use problem::{Problem, ProblemKind, Problems};
 
 use crate::archive::is_schema_version;

@@ -24,6 +24,7 @@ mod repair;
 mod salvage;
 mod schemas;
 mod search;
+mod series;
 mod support;
 mod sync;
 mod systemd;
