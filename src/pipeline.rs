@@ -21,6 +21,8 @@ mod importing;
 mod index_report;
 mod indexing;
 mod notes;
+mod prove;
+mod raw_scan;
 pub mod repair;
 mod watching;
 
@@ -30,6 +32,8 @@ pub use bag_import::{BagReport, RefusedBag};
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
 pub use index_report::{EncryptedCounts, FileProblems, IndexReport, SalvageCounts, StreamCounts};
 pub use indexing::RunOptions;
+pub use prove::{Difference, Proof, ProveError, Side, prove};
+pub use raw_scan::{ScanCounts, ScanOptions, UnreadFile};
 pub use watching::{Paces, Round, watch};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};

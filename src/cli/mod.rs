@@ -27,6 +27,7 @@ mod limits;
 mod output;
 mod plan;
 mod progress;
+mod prove;
 mod repair;
 mod search;
 mod settings;
