@@ -17,11 +17,16 @@ mod bag_ledger;
 #[allow(clippy::unwrap_used)]
 mod crash_tests;
 mod diagnosis;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod exactness_tests;
 mod importing;
 mod index_report;
 mod indexing;
 mod masks;
 mod notes;
+mod prove;
+mod raw_scan;
 pub mod repair;
 mod schemas;
 mod series;
@@ -38,6 +43,8 @@ pub use importing::{ImportProblem, ImportReport, ImportedKind, Recognised, recog
 pub use index_report::{EncryptedCounts, FileProblems, IndexReport, SalvageCounts, StreamCounts};
 pub use indexing::RunOptions;
 pub use masks::{MaskedRevision, masked_revisions};
+pub use prove::{Difference, Proof, ProveError, Side, prove};
+pub use raw_scan::{ScanCounts, ScanOptions, UnreadFile};
 pub use series::{
     AnswerPlace, CallReport, Hole, OPERATIONS, SeriesFilter, SeriesOptions, SeriesPoint, SeriesReport, SeriesSink,
     SeriesSpan, series,

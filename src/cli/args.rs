@@ -264,9 +264,18 @@ pub(crate) struct Search {
     /// Reverse the order
     #[arg(short, long)]
     pub(crate) reverse: bool,
+    /// Go on behind the page that ended with this cursor (`next` in --json); for the same query and order
+    #[arg(long, value_name = "CURSOR", conflicts_with_all = ["count", "digest", "prove"])]
+    pub(crate) after: Option<String>,
     /// Print the number of conversations only
     #[arg(long)]
     pub(crate) count: bool,
+    /// Print one number for the whole result: SHA-256 of the sorted keys, each with a line feed
+    #[arg(long, conflicts_with = "count")]
+    pub(crate) digest: bool,
+    /// Scan the archived files with the same query and compare: exits with 9 where the index differs
+    #[arg(long, conflicts_with = "count")]
+    pub(crate) prove: bool,
     /// Count by these: end_reason,start_reason,skill,agent,device,type,source,transfers,mcs,hour,day,week,month
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) facets: Vec<String>,
@@ -283,6 +292,16 @@ pub(crate) enum SortKey {
     Mcs,
     Duration,
     Transfers,
+    Queue,
+    Csat,
+    Nps,
+    Messages,
+    Revisions,
+    #[value(name = "end_reason")]
+    EndReason,
+    #[value(name = "start_reason")]
+    StartReason,
+    Key,
 }
 
 #[derive(Args, Debug)]

@@ -29,6 +29,7 @@ mod losses;
 mod output;
 mod plan;
 mod progress;
+mod prove;
 mod repair;
 mod search;
 mod series;

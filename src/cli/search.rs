@@ -3,13 +3,13 @@
 use super::args::{Search, SortKey};
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, number, printable, time_zone};
-use super::{hit, open, open_index};
+use super::{hit, now_ms, open, open_index, prove};
 use chatvault::index::Reader;
 use chatvault::pipeline::{self, Coverage};
 use chatvault::search::facets::{Facet, FacetCount, FacetValue};
 use chatvault::search::field::{end_reason_label, start_reason_label};
 use chatvault::search::parse::{ParseOptions, parse_located};
-use chatvault::search::{SearchAnswer, SearchRequest, Sort, search};
+use chatvault::search::{Cursor, SearchAnswer, SearchRequest, Sort, search_after};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
@@ -23,31 +23,101 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
     let reader = open_index(vault)?;
     let tz = time_zone(&args.tz)?;
     let text = args.query.join(" ");
-    let mut request = request(&text, &tz)?;
-    request.limit = if args.count { Some(0) } else { limit(&args.limit)? };
-    request.sort = args.sort.map(|key| match key {
+    let cursor = args.after.as_deref().map(Cursor::parse).transpose()?;
+    // What `today` means stays what it was on the first page.
+    let now_ms = cursor.as_ref().map_or_else(now_ms, Cursor::now_ms);
+    let mut request = request_at(&text, &tz, now_ms)?;
+    let is_only_counted = args.count || args.digest || args.prove;
+    request.limit = if is_only_counted { Some(0) } else { limit(&args.limit)? };
+    request.sort = args.sort.map(sort);
+    request.reverse = args.reverse;
+    request.facets = args.facets.iter().map(|name| facet(name)).collect::<Result<_, _>>()?;
+    let answer = search_after(&reader, &request, cursor.as_ref())?;
+    let coverage = pipeline::coverage(&archive, &reader)?;
+    if args.digest || args.prove {
+        let head = head(&text, &answer, coverage, None);
+        let exit = prove::run(args, vault, &archive, &reader, &request, head, output)?;
+        if !output.for_machines() {
+            warn_if_incomplete(coverage);
+        }
+        return Ok(exit);
+    }
+    let next = answer.hits.next(&reader, now_ms)?.map(|cursor| cursor.to_string());
+    let head = head(&text, &answer, coverage, next.as_deref());
+    match (output.json, output.ndjson) {
+        (true, _) => print_json(head, &reader, &answer, args.count)?,
+        (_, true) => print_stream(head, &reader, &answer, output)?,
+        _ => {
+            print_text(&reader, &answer, coverage, args.count, &tz, output)?;
+            if let Some(next) = next {
+                output.note(&format!("next page: {}", next_page(&next)));
+            }
+        }
+    }
+    Ok(Exit::Complete)
+}
+
+fn sort(key: SortKey) -> Sort {
+    match key {
         SortKey::Relevance => Sort::Relevance,
         SortKey::Start => Sort::Start,
         SortKey::End => Sort::End,
         SortKey::Mcs => Sort::Mcs,
         SortKey::Duration => Sort::Duration,
         SortKey::Transfers => Sort::Transfers,
-    });
-    request.reverse = args.reverse;
-    request.facets = args.facets.iter().map(|name| facet(name)).collect::<Result<_, _>>()?;
-    let answer = search(&reader, &request)?;
-    let coverage = pipeline::coverage(&archive, &reader)?;
-    match (output.json, output.ndjson) {
-        (true, _) => print_json(&text, &reader, &answer, coverage, args.count)?,
-        (_, true) => print_stream(&text, &reader, &answer, coverage, output)?,
-        _ => print_text(&reader, &answer, coverage, args.count, &tz, output)?,
+        SortKey::Queue => Sort::Queue,
+        SortKey::Csat => Sort::Csat,
+        SortKey::Nps => Sort::Nps,
+        SortKey::Messages => Sort::Messages,
+        SortKey::Revisions => Sort::Revisions,
+        SortKey::EndReason => Sort::EndReason,
+        SortKey::StartReason => Sort::StartReason,
+        SortKey::Key => Sort::Key,
     }
-    Ok(Exit::Complete)
+}
+
+/// The command line of this run, with the cursor of the next page.
+fn next_page(cursor: &str) -> String {
+    let mut words: Vec<String> = vec!["chatvault".into()];
+    let mut given = std::env::args().skip(1).peekable();
+    let mut is_placed = false;
+    while let Some(word) = given.next() {
+        if word == "--after" {
+            given.next();
+            continue;
+        }
+        if word.starts_with("--after=") {
+            continue;
+        }
+        // Behind `--` everything is query.
+        if word == "--" {
+            words.extend(["--after".to_owned(), cursor.to_owned(), word]);
+            words.extend(given.map(|word| shell_word(&word)));
+            is_placed = true;
+            break;
+        }
+        words.push(shell_word(&word));
+    }
+    if !is_placed {
+        words.extend(["--after".to_owned(), cursor.to_owned()]);
+    }
+    words.join(" ")
+}
+
+/// A word as an argument of a shell command.
+fn shell_word(word: &str) -> String {
+    let is_plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+:@=,%".contains(c));
+    let word = printable(word);
+    if is_plain { word.into_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// A request with defaults.
 pub(super) fn request(text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
-    let now_ms = jiff::Timestamp::now().as_millisecond();
+    request_at(text, tz, now_ms())
+}
+
+/// As [`request`], asked at a moment.
+fn request_at(text: &str, tz: &TimeZone, now_ms: i64) -> Result<SearchRequest, Failure> {
     let query = parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })?;
     Ok(SearchRequest {
         query,
@@ -109,7 +179,7 @@ pub(super) fn facets_json(facets: &[(Facet, Vec<FacetCount>)]) -> Value {
     Value::Object(all)
 }
 
-fn head(text: &str, answer: &SearchAnswer, coverage: Coverage) -> Value {
+fn head(text: &str, answer: &SearchAnswer, coverage: Coverage, next: Option<&str>) -> Value {
     json!({
         "schema_version": 1,
         "query": text,
@@ -117,6 +187,7 @@ fn head(text: &str, answer: &SearchAnswer, coverage: Coverage) -> Value {
         "not_conversations": answer.left_out,
         "coverage": coverage_json(coverage),
         "facets": facets_json(&answer.facets),
+        "next": next,
     })
 }
 
@@ -129,15 +200,8 @@ fn hit_json(reader: &Reader, answer: &SearchAnswer, at: usize) -> Result<Value, 
 }
 
 /// One document, its hits written one by one: a million of them must not be in memory at once.
-fn print_json(
-    text: &str,
-    reader: &Reader,
-    answer: &SearchAnswer,
-    coverage: Coverage,
-    count: bool,
-) -> Result<(), Failure> {
+fn print_json(head: Value, reader: &Reader, answer: &SearchAnswer, count: bool) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let head = head(text, answer, coverage);
     if count {
         serde_json::to_writer_pretty(&mut out, &head).map_err(io::Error::from)?;
         return Ok(writeln!(out)?);
@@ -154,14 +218,8 @@ fn print_json(
     Ok(out.flush()?)
 }
 
-fn print_stream(
-    text: &str,
-    reader: &Reader,
-    answer: &SearchAnswer,
-    coverage: Coverage,
-    output: &Output,
-) -> Result<(), Failure> {
-    output.document(head(text, answer, coverage), "summary")?;
+fn print_stream(head: Value, reader: &Reader, answer: &SearchAnswer, output: &Output) -> Result<(), Failure> {
+    output.document(head, "summary")?;
     for at in 0..answer.hits.len() {
         output.document(hit_json(reader, answer, at)?, "hit")?;
     }

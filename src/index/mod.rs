@@ -15,6 +15,7 @@ mod held;
 mod home;
 mod reader;
 pub mod schema;
+mod statistics;
 pub mod tokenizer;
 mod writer;
 

@@ -426,15 +426,9 @@ fn index_round(
     Ok(finished)
 }
 
-fn index_file(
-    archive: &Archive,
-    writer: &Writer,
-    options: &RunOptions,
-    watcher: Watcher<'_>,
-    file: ArchivedFile,
-    held: Option<&HeldFile>,
-) -> Result<Decoded, RunError> {
-    let context = FileContext {
+/// What decoding must know of a file.
+pub(super) fn file_context(archive: &Archive, file: &ArchivedFile) -> FileContext {
+    FileContext {
         path: file.path.clone(),
         sha256: file.sha256.to_string(),
         window_start_ms: file.window.map(|window| window.start_ms),
@@ -444,7 +438,18 @@ fn index_file(
             readable_bytes: salvage.good_bytes,
             is_corrupt: salvage.damage == Damage::Corrupt,
         }),
-    };
+    }
+}
+
+fn index_file(
+    archive: &Archive,
+    writer: &Writer,
+    options: &RunOptions,
+    watcher: Watcher<'_>,
+    file: ArchivedFile,
+    held: Option<&HeldFile>,
+) -> Result<Decoded, RunError> {
+    let context = file_context(archive, &file);
     let mut failed = None;
     let mut is_masked = false;
     let held_record = |ordinal: u64| held.and_then(|held| held.get(&ordinal));

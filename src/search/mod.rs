@@ -9,18 +9,23 @@
 mod attributes;
 mod compile;
 pub mod complaint;
+mod cursor;
+mod digest;
 mod expand;
 pub mod facets;
 pub mod field;
 mod foreign;
+mod found;
 pub mod highlight;
 mod lex;
 mod matcher;
+mod order;
 pub mod parse;
 mod pattern;
 mod print;
 mod proximity;
 pub mod query;
+mod ranking;
 mod run;
 mod time;
 mod transcript;
@@ -34,5 +39,10 @@ mod language_tests;
 #[cfg(test)]
 mod property_tests;
 
+pub use cursor::{Cursor, CursorError};
+pub use digest::{Digest, digest};
+#[cfg(test)]
+pub(crate) use matcher::Transcript;
 pub use matcher::{Highlight, Matcher};
-pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, Sort, search};
+pub use order::Sort;
+pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, for_each_key, search, search_after};

@@ -11,6 +11,7 @@ mod crash;
 mod day;
 mod decode;
 mod doctor;
+mod exact;
 mod gaps;
 mod history;
 mod hostile;
