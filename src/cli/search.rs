@@ -1,6 +1,6 @@
 //! `search`: hits, counts and facets, for people and for scripts.
 
-use super::args::{Search, SortKey};
+use super::args::{Search, SortKey, SyntaxName};
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, number, printable, time_zone};
 use super::{hit, open, open_index};
@@ -8,7 +8,8 @@ use chatvault::index::Reader;
 use chatvault::pipeline::{self, Coverage};
 use chatvault::search::facets::{Facet, FacetCount, FacetValue};
 use chatvault::search::field::{end_reason_label, start_reason_label};
-use chatvault::search::parse::{ParseOptions, parse_located};
+use chatvault::search::parse::ParseOptions;
+use chatvault::search::syntax::Syntax;
 use chatvault::search::{SearchAnswer, SearchRequest, Sort, search};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
@@ -19,11 +20,15 @@ use std::path::Path;
 const SNIPPETS: usize = 3;
 
 pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, Failure> {
-    let archive = open(vault)?;
-    let reader = open_index(vault)?;
     let tz = time_zone(&args.tz)?;
     let text = args.query.join(" ");
-    let mut request = request(&text, &tz)?;
+    let mut request = request_in(args.syntax, &text, &tz)?;
+    let asked = Asked { text: &text, syntax: args.syntax.into(), normalised: request.query.query.to_string() };
+    if args.explain {
+        return explain(&asked, &request, output);
+    }
+    let archive = open(vault)?;
+    let reader = open_index(vault)?;
     request.limit = if args.count { Some(0) } else { limit(&args.limit)? };
     request.sort = args.sort.map(|key| match key {
         SortKey::Relevance => Sort::Relevance,
@@ -38,17 +43,58 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
     let answer = search(&reader, &request)?;
     let coverage = pipeline::coverage(&archive, &reader)?;
     match (output.json, output.ndjson) {
-        (true, _) => print_json(&text, &reader, &answer, coverage, args.count)?,
-        (_, true) => print_stream(&text, &reader, &answer, coverage, output)?,
+        (true, _) => print_json(&asked, &reader, &answer, coverage, args.count)?,
+        (_, true) => print_stream(&asked, &reader, &answer, coverage, output)?,
         _ => print_text(&reader, &answer, coverage, args.count, &tz, output)?,
     }
     Ok(Exit::Complete)
 }
 
-/// A request with defaults.
+/// A query as typed, and as understood.
+struct Asked<'a> {
+    text: &'a str,
+    syntax: Syntax,
+    /// In our own syntax.
+    normalised: String,
+}
+
+impl From<SyntaxName> for Syntax {
+    fn from(name: SyntaxName) -> Syntax {
+        match name {
+            SyntaxName::Chatvault => Syntax::Chatvault,
+            SyntaxName::Dtsearch => Syntax::Dtsearch,
+        }
+    }
+}
+
+/// Shows what a query means, so that a translation can be checked before it is relied on.
+fn explain(asked: &Asked<'_>, request: &SearchRequest, output: &Output) -> Result<Exit, Failure> {
+    let resolved = request.query.query.resolved().to_string();
+    if output.for_machines() {
+        let document = json!({
+            "query": asked.text, "syntax": asked.syntax.name(), "query_normalised": asked.normalised,
+            "query_resolved": resolved,
+        });
+        output.document(document, "query")?;
+        return Ok(Exit::Complete);
+    }
+    outln!("typed ({}): {}", asked.syntax.name(), printable(asked.text));
+    outln!("understood as: {}", printable(&asked.normalised));
+    if resolved != asked.normalised {
+        outln!("with times in UTC: {}", printable(&resolved));
+    }
+    Ok(Exit::Complete)
+}
+
+/// A request with defaults, in our own syntax.
 pub(super) fn request(text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
+    request_in(SyntaxName::Chatvault, text, tz)
+}
+
+/// A request with defaults.
+pub(super) fn request_in(syntax: SyntaxName, text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    let query = parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })?;
+    let query = Syntax::from(syntax).parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })?;
     Ok(SearchRequest {
         query,
         text: text.to_owned(),
@@ -109,10 +155,12 @@ pub(super) fn facets_json(facets: &[(Facet, Vec<FacetCount>)]) -> Value {
     Value::Object(all)
 }
 
-fn head(text: &str, answer: &SearchAnswer, coverage: Coverage) -> Value {
+fn head(asked: &Asked<'_>, answer: &SearchAnswer, coverage: Coverage) -> Value {
     json!({
         "schema_version": 1,
-        "query": text,
+        "query": asked.text,
+        "syntax": asked.syntax.name(),
+        "query_normalised": asked.normalised,
         "total": { "value": answer.total, "exact": true },
         "not_conversations": answer.left_out,
         "coverage": coverage_json(coverage),
@@ -130,14 +178,14 @@ fn hit_json(reader: &Reader, answer: &SearchAnswer, at: usize) -> Result<Value, 
 
 /// One document, its hits written one by one: a million of them must not be in memory at once.
 fn print_json(
-    text: &str,
+    asked: &Asked<'_>,
     reader: &Reader,
     answer: &SearchAnswer,
     coverage: Coverage,
     count: bool,
 ) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let head = head(text, answer, coverage);
+    let head = head(asked, answer, coverage);
     if count {
         serde_json::to_writer_pretty(&mut out, &head).map_err(io::Error::from)?;
         return Ok(writeln!(out)?);
@@ -155,13 +203,13 @@ fn print_json(
 }
 
 fn print_stream(
-    text: &str,
+    asked: &Asked<'_>,
     reader: &Reader,
     answer: &SearchAnswer,
     coverage: Coverage,
     output: &Output,
 ) -> Result<(), Failure> {
-    output.document(head(text, answer, coverage), "summary")?;
+    output.document(head(asked, answer, coverage), "summary")?;
     for at in 0..answer.hits.len() {
         output.document(hit_json(reader, answer, at)?, "hit")?;
     }

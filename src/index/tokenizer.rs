@@ -3,6 +3,7 @@
 //! A word follows Unicode's rules (UAX 29), folded: lower case, accents and width gone, `ß` as `ss`. Beyond those rules:
 //! * a word with inner punctuation (`example.org`, `ERR_204`, `l'annulation`) is also found by its parts, which share its
 //!   position, so phrases and distances still count words;
+//! * a host (`shop.example.org`) also by what it belongs to (`example.org`);
 //! * Chinese, Japanese kana, Korean and Thai give one word per character as a reader sees it, so that any substring is a
 //!   phrase, and a Latin word with a Korean ending is found without it;
 //! * emoji are words; skin tones and presentation selectors are folded away;
@@ -47,7 +48,7 @@ pub struct Word<'w> {
 
 /// Reads the words of `text`, in order; a word comes before its parts.
 pub fn words(text: &str) -> Words<'_> {
-    Words { text, at: 0, position: 0, folded: String::new(), parts: None, queue: Vec::new(), queued: 0 }
+    Words { text, at: 0, position: 0, folded: String::new(), parts: None, tails: None, queue: Vec::new(), queued: 0 }
 }
 
 /// The whole words of `text`, folded, without parts: what a query term is compared with.
@@ -71,6 +72,8 @@ pub struct Words<'t> {
     folded: String,
     /// Parts of the last ASCII word still to be given: byte range of the rest, and whether short parts are left out.
     parts: Option<(usize, usize)>,
+    /// Likewise of its tails (`example.org` of `shop.example.org`).
+    tails: Option<(usize, usize)>,
     /// Words of a run that holds more than ASCII: folded text, byte range, position, is_part.
     queue: Vec<(String, usize, usize, usize, bool)>,
     queued: usize,
@@ -132,6 +135,16 @@ impl<'t> Words<'t> {
             }
             self.parts = None;
         }
+        if let Some((start, end)) = self.tails {
+            if let Some(from) = next_tail(&self.text[start..end]).map(|at| start + at) {
+                self.tails = Some((from, end));
+                self.folded.clear();
+                self.folded.push_str(&self.text[from..end]);
+                self.folded.make_ascii_lowercase();
+                return Some(Word { text: &self.folded, start: from, end, position: self.position - 1, is_part: true });
+            }
+            self.tails = None;
+        }
         let bytes = self.text.as_bytes();
         loop {
             let byte = *bytes.get(self.at)?;
@@ -148,6 +161,7 @@ impl<'t> Words<'t> {
                         self.folded.push_str(&self.text[start..end]);
                         self.folded.make_ascii_lowercase();
                         self.parts = has_joint.then_some((start, end));
+                        self.tails = self.parts;
                         self.at = end;
                         self.position += 1;
                         return Some(Word {
@@ -314,9 +328,27 @@ impl<'t> Words<'t> {
                 }
                 from = (joint + c.len_utf8()).min(word.len());
             }
+            let mut at = 0;
+            while let Some(tail) = next_tail(&word[at..]) {
+                at += tail;
+                self.queue.push((fold(&word[at..]), start + at, start + word.len(), self.position, true));
+            }
         }
         self.position += 1;
     }
+}
+
+/// Where the next tail of a word begins: behind a full stop, before a letter, with another full stop to come. The parent
+/// of a host, whose single parts are found anyway.
+fn next_tail(word: &str) -> Option<usize> {
+    let mut stops = word.match_indices('.').map(|(at, _)| at + 1).peekable();
+    while let Some(at) = stops.next() {
+        stops.peek()?;
+        if word[at..].starts_with(char::is_alphabetic) {
+            return Some(at);
+        }
+    }
+    None
 }
 
 enum AsciiWord {

@@ -30,6 +30,7 @@ pub struct Highlight {
 pub struct Matcher {
     root: Node,
     hidden: Vec<Supplement>,
+    reads_raw: bool,
 }
 
 enum Node {
@@ -48,12 +49,12 @@ enum Node {
 impl Matcher {
     /// Prepares a query.
     pub fn new(tree: &Tree) -> Matcher {
-        Matcher { root: node(tree), hidden: hidden(tree) }
+        Matcher { root: node(tree), hidden: hidden(tree), reads_raw: reads_raw(tree) }
     }
 
     /// As [`Matcher::new`], for records that are no conversation too, whatever the query names.
     pub(super) fn of_everything(tree: &Tree) -> Matcher {
-        Matcher { root: node(tree), hidden: Vec::new() }
+        Matcher { hidden: Vec::new(), ..Matcher::new(tree) }
     }
 
     /// Whether the conversation matches.
@@ -74,6 +75,11 @@ impl Matcher {
             }
         });
         found.into_iter().collect()
+    }
+
+    /// Whether the query asks for lines as they were received, so that [`Matcher::raw_highlights`] can find any.
+    pub fn reads_raw(&self) -> bool {
+        self.reads_raw
     }
 
     /// The words of `raw:` that stand in HTML lines, in order: byte ranges of the text as received.
@@ -106,6 +112,18 @@ fn node(tree: &Tree) -> Node {
             Node::Proximity(Proximity::new(&turns.left, &turns.right, reach))
         }
         Tree::Meta(condition) => Node::Meta(condition.clone()),
+    }
+}
+
+fn reads_raw(tree: &Tree) -> bool {
+    let is_raw = |text: &TextQuery| text.scope == Scope::Raw;
+    match tree {
+        Tree::And(parts) | Tree::Or(parts) => parts.iter().any(reads_raw),
+        Tree::Not(inner) => reads_raw(inner),
+        Tree::Text(text) => is_raw(text),
+        Tree::Near(near) => [near.left.texts(), near.right.texts()].concat().into_iter().any(is_raw),
+        Tree::Turns(turns) => [turns.left.texts(), turns.right.texts()].concat().into_iter().any(is_raw),
+        Tree::All | Tree::Meta(_) | Tree::Attribute(_) => false,
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) mod arbitrary;
 #[cfg(test)]
 mod language_tests;
 #[cfg(test)]
+mod places_tests;
+#[cfg(test)]
 mod property_tests;
 
 pub use matcher::{Highlight, Matcher};

@@ -11,6 +11,7 @@ mod doctor;
 mod gaps;
 mod history;
 mod hostile;
+mod language;
 mod layering;
 mod messaging;
 mod openpgp;
