@@ -225,7 +225,13 @@ fn test_of(field: Field, kind: Kind) -> BoxedStrategy<Test> {
             }
         }
         Kind::Choice(choices) => {
-            prop::sample::select(choices).prop_map(|choice| Test::Is(choice.name.to_owned())).boxed()
+            let known = prop::sample::select(choices).prop_map(|choice| Test::Is(choice.name.to_owned()));
+            match field {
+                Field::Device | Field::Status => {
+                    prop_oneof![9 => known, 1 => "x[a-z]{4,8}( [a-z*,]{1,3})?".prop_map(Test::Is)].boxed()
+                }
+                _ => known.boxed(),
+            }
         }
         Kind::Flag => any::<bool>().prop_map(Test::Flag).boxed(),
     }

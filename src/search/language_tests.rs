@@ -103,8 +103,7 @@ fn patterns() {
     reads("refund*", "refund*");
     reads("*fund", "*fund");
     reads("ref?nd", "ref?nd");
-    reads("refnd~1", "refnd~1");
-    reads("refnd~2", "refnd~2");
+    reads("refnd~1 refnd~2", "refnd~1 AND refnd~2");
     reads("refund~1+3", "refund~1+3");
     reads("stem:refund", "stem:refund");
     reads("stem.DE:Erstattung", "stem.de:Erstattung");
@@ -198,6 +197,7 @@ fn metadata() {
     reads("end_reason:205", "end_reason:visitor-disconnected");
     reads("end_reason:\"Visitor disconnected\"", "end_reason:visitor-disconnected");
     reads("status:CLOSE type:LIVE_CHAT", "status:closed AND type:chat");
+    reads("device:\"Kiosk\" status:\"CLOSE\"", "device:\"kiosk\" AND status:closed");
     reads("conversation_id:1", "id:1");
     reads("skill:(3 OR 4)", "skill:3 OR skill:4");
     reads("has:summary has:note has:csat", "summary:* AND note:* AND csat:*");

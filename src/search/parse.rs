@@ -14,6 +14,7 @@ use super::complaint::{Complaints, Fault, QueryError};
 use super::field::{Field, Kind, Prefix, Scope};
 use super::lex::{Spanned, Token, lex};
 use super::pattern;
+use super::print::nesting;
 use super::proximity::Joint;
 use super::query::{AttributeRange, Condition, Query, Test, TextPattern, TextQuery};
 use super::value;
@@ -81,10 +82,21 @@ pub fn parse_located(text: &str, options: &ParseOptions) -> Result<Located, Quer
     }
     let mut parser = Parser { tokens, next: 0, depth: 0, leaves: Vec::new(), options, complaints };
     let query = parser.whole();
+    refuse_unprintable(&query, &mut parser.complaints);
     if parser.complaints.is_empty() {
         Ok(Located { query, leaves: parser.leaves })
     } else {
         Err(parser.complaints.into_error())
+    }
+}
+
+/// Every query is recorded as it is printed, with all its parentheses, and has to read back from that.
+pub(super) fn refuse_unprintable(query: &Query, complaints: &mut Complaints<'_>) {
+    if complaints.is_empty() && nesting(query) > DEEPEST {
+        let message = format!(
+            "written with all its parentheses this is nested more than {DEEPEST} deep; make it flatter, or two queries"
+        );
+        complaints.add(0..complaints.query.len(), message, None);
     }
 }
 

@@ -12,7 +12,7 @@ use super::query::{
     AttributeRange, Condition, Near, Operand, Place, Query, Range, Side, Test, TextPattern, TextQuery, TimeRange,
 };
 use super::stem::Language;
-use super::value::{UNITS, attribute_range, looks_inexact};
+use super::value::{UNITS, attribute_range, is_known, looks_inexact};
 
 impl Display for Query {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -35,6 +35,34 @@ impl Display for Resolved<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         print(self.0, f, true)
     }
+}
+
+/// How deep the printed query is nested, as the parser counts: parentheses and NOTs.
+pub(super) fn nesting(query: &Query) -> usize {
+    let part = |query: &Query| {
+        usize::from(matches!(query, Query::And(_) | Query::Or(_) | Query::Near(_) | Query::Turns(_))) + nesting(query)
+    };
+    match query {
+        Query::And(parts) | Query::Or(parts) => parts.iter().map(part).max().unwrap_or(0),
+        Query::Not(inner) => 1 + part(inner),
+        Query::Near(near) => near_nesting(near),
+        Query::Turns(turns) => side_nesting(&turns.left).max(side_nesting(&turns.right)),
+        Query::All | Query::Text(_) | Query::Meta(_) | Query::Attribute(_) => 0,
+    }
+}
+
+fn near_nesting(near: &Near) -> usize {
+    side_nesting(&near.left).max(side_nesting(&near.right))
+}
+
+fn side_nesting(side: &Side) -> usize {
+    let place = |place: &Place| match place {
+        Place::Text(_) => 0,
+        Place::Near(near) => 1 + near_nesting(near),
+    };
+    let operand =
+        |operand: &Operand| usize::from(operand.any_of.len() > 1) + operand.any_of.iter().map(place).max().unwrap_or(0);
+    usize::from(side.all_of.len() > 1) + side.all_of.iter().map(operand).max().unwrap_or(0)
 }
 
 fn print(query: &Query, f: &mut Formatter<'_>, resolved: bool) -> fmt::Result {
@@ -194,7 +222,8 @@ fn condition_text(condition: &Condition, f: &mut Formatter<'_>, resolved: bool) 
 fn value_text(field: Field, value: &str) -> String {
     let inexact =
         matches!(field.kind(), Kind::Id | Kind::Keyword) && (value.contains(',') || looks_inexact(value).is_some());
-    if !inexact && lex::is_bare_word(value, Some(&Prefix::Field(field))) {
+    let is_new = matches!(field.kind(), Kind::Choice(_)) && !is_known(field, value);
+    if !inexact && !is_new && lex::is_bare_word(value, Some(&Prefix::Field(field))) {
         return value.to_owned();
     }
     pattern::quote(value)

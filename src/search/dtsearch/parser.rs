@@ -6,7 +6,7 @@
 use super::super::complaint::{Complaints, Fault, QueryError};
 use super::super::field::{Field, Kind, Prefix, Scope};
 use super::super::lex::is_bare_word;
-use super::super::parse::{DEEPEST, Located, ParseOptions, presence};
+use super::super::parse::{DEEPEST, Located, ParseOptions, presence, refuse_unprintable};
 use super::super::pattern;
 use super::super::proximity::{self, Joint, join};
 use super::super::query::{AttributeRange, Condition, Query, Test, TextPattern, TextQuery};
@@ -30,6 +30,7 @@ pub fn parse_located(text: &str, options: &ParseOptions) -> Result<Located, Quer
     }
     let mut parser = Parser { tokens, next: 0, depth: 0, leaves: Vec::new(), options, complaints };
     let query = if parser.tokens.is_empty() { Query::All } else { parser.whole() };
+    refuse_unprintable(&query, &mut parser.complaints);
     if parser.complaints.is_empty() {
         Ok(Located::new(query, parser.leaves))
     } else {
@@ -74,8 +75,7 @@ impl Parser<'_, '_> {
         let (first, mut span, mut has_joint) = self.near(group);
         let mut parts = vec![first];
         let mut connector: Option<Token> = None;
-        loop {
-            let Some((token, at)) = self.peek() else { break };
+        while let Some((token, at)) = self.peek() {
             match token {
                 Token::Close => break,
                 Token::And | Token::Or => {
@@ -327,6 +327,11 @@ impl Parser<'_, '_> {
             return (Query::All, span);
         }
         match phrase(found, prefix) {
+            Ok(parts) if parts.len() > DEEPEST => {
+                let message = format!("a phrase with wildcards or other signs has at most {DEEPEST} of them");
+                self.complaints.add(span.clone(), message, None);
+                (Query::All, span)
+            }
             Ok(parts) => (self.sequence(parts, prefix, &span), span),
             Err(message) => {
                 self.complaints.add(span.clone(), message, None);

@@ -200,6 +200,8 @@ fn no_input_panics_and_all_trees_print() {
 
 #[test]
 fn long_lists_stay_linear() {
+    read(&"word* ".repeat(90)).expect("a long phrase");
+    refuses(&"word* ".repeat(10_000), "word* ".repeat(10_000).trim_end(), "a phrase with wildcards or other signs", "");
     let long = vec!["word"; 65_000 / 8].join(" or ");
     read(&long).expect("a long list");
     for stray in [") ", "w/5 ", "a w/5 ", "or ", "a (", "\"\" ", "not w/5 ", "agent:: "] {
