@@ -231,11 +231,18 @@ Queries:
   consumer:refund  agent:\"best I\"     who said it: consumer agent bot system note
   a AND b   a OR b   NOT a   -a   ( )   boolean; words side by side are ANDed
   refund*  ref?nd  refnd~1  /re.und/    wildcard, fuzzy, regular expression: one word each
+  stem:refund  stem.de:Erstattung       every ending of a word; English, or the language named
+  number:12..24                         a number between, in the text
+  4111111111111111                      digits, six or more: however they were spaced
   cancel w/5 account   cancel pre/3 account   refund turns/2 manager
                                         at most n words apart; in that order; n messages apart
+  refund NOT w/5 policy   (a w/3 b) w/10 c   (a AND b) w/5 c
+                                        away from it; counted from the pair; c near both
+  raw:\"href=https://x.example\"         lines as received, tags included (reads every transcript)
   start:2026-07-01..2026-07-31  start:>2026-06  duration:>10m  queue:>60s  end:
   end_reason:205  end_reason:visitor-disconnected  start_reason:  mcs:<50  transfers:>=2
   end_reason:consumer  csat:>=4  nps:  transfer_reason:
+  messages:>20  revisions:>1  has:summary  has:agent_id  has:sde.cartStatus.total
   id:  agent_id:  agent_name:  skill:3  skill_name:  campaign:  consumer_id:  visitor_id:  visit_id:
   type:chat  device:mobile  origin:web  status:closed  interactive:false  source:data-access
   survey:  summary:  intent:            words of survey answers, of the summary, of intents
@@ -245,9 +252,16 @@ Queries:
   type:survey  type:web-session         records that are no conversation; found only by their type
   *                                     everything
 
+With --syntax dtsearch, as counsel's term lists are typed:
+  cancel my account    a phrase         and  or  not  w/5  pre/5  not w/5  ( )
+  apply~   ba%nana     stem, fuzzy      refund*  ref?nd  N===  12~~24  \"##199[0-9]\"
+  agent contains refund                 agent:: refund, or our fields: start:2026-06
+--explain shows either in our own syntax.
+
 Examples:
   chatvault search 'consumer:\"cancel my order\" start:2026-06' --facets day,skill
   chatvault search 'refund -agent:sorry' --limit all --ndjson
+  chatvault search --syntax dtsearch '(refund~ or chargeback) w/5 (deni* or refus*)' --explain
   chatvault search -- '-refund'";
 
 #[derive(Args, Debug)]
@@ -255,6 +269,12 @@ pub(crate) struct Search {
     /// The query, best in quotes; one that starts with a hyphen goes behind `--`
     #[arg(required = true, value_name = "QUERY")]
     pub(crate) query: Vec<String>,
+    /// How the query is typed: chatvault, or dtsearch (words side by side are a phrase, `~` is stemming)
+    #[arg(long, value_name = "SYNTAX", default_value = "chatvault")]
+    pub(crate) syntax: SyntaxName,
+    /// Show how the query is understood, in our own syntax, and do not search
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Hits to print, or `all`
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) limit: String,
@@ -282,6 +302,34 @@ pub(crate) struct Search {
     /// Time zone of dates in the query and in the output, such as Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
+}
+
+impl Search {
+    /// Every hit of a query in our own syntax, as `search QUERY --limit all` prints them.
+    pub(crate) fn all(query: String, tz: String) -> Search {
+        Search {
+            query: vec![query],
+            syntax: SyntaxName::Chatvault,
+            explain: false,
+            limit: "all".to_owned(),
+            sort: None,
+            reverse: false,
+            after: None,
+            count: false,
+            digest: false,
+            prove: false,
+            facets: Vec::new(),
+            tz,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SyntaxName {
+    /// Our own
+    Chatvault,
+    /// dtSearch's, as in Relativity
+    Dtsearch,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -328,6 +376,9 @@ pub(crate) struct Stats {
     /// Only the conversations that match
     #[arg(long, value_name = "QUERY", default_value = "*")]
     pub(crate) query: String,
+    /// How the query is typed: chatvault, or dtsearch (words side by side are a phrase, `~` is stemming)
+    #[arg(long, value_name = "SYNTAX", default_value = "chatvault")]
+    pub(crate) syntax: SyntaxName,
     /// Figures of a stream that holds no conversations: operational-realtime, messaging-operations, agent-metrics, and
     /// data-access/agent-activity, which gives each agent's time in each state
     #[arg(long, value_name = "STREAM", conflicts_with = "query")]
@@ -426,6 +477,9 @@ pub(crate) struct Export {
     /// With --stream: figures up to this time; a day or an hour is meant whole
     #[arg(long, value_name = "TIME", requires = "stream", allow_hyphen_values = true)]
     pub(crate) to: Option<String>,
+    /// How the query is typed: chatvault, or dtsearch (words side by side are a phrase, `~` is stemming)
+    #[arg(long, value_name = "SYNTAX", default_value = "chatvault")]
+    pub(crate) syntax: SyntaxName,
     /// Who hands it over: Source-Organization of the bag
     #[arg(long, value_name = "NAME")]
     pub(crate) organization: Option<String>,

@@ -1,6 +1,6 @@
 //! `search`: hits, counts and facets, for people and for scripts.
 
-use super::args::{Search, SortKey};
+use super::args::{Search, SortKey, SyntaxName};
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, number, printable, time_zone};
 use super::{hit, now_ms, open, open_index, prove};
@@ -8,7 +8,8 @@ use chatvault::index::Reader;
 use chatvault::pipeline::{self, Coverage};
 use chatvault::search::facets::{Facet, FacetCount, FacetValue};
 use chatvault::search::field::{end_reason_label, start_reason_label};
-use chatvault::search::parse::{ParseOptions, parse_located};
+use chatvault::search::parse::ParseOptions;
+use chatvault::search::syntax::Syntax;
 use chatvault::search::{Cursor, SearchAnswer, SearchRequest, Sort, search_after};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
@@ -19,14 +20,18 @@ use std::path::Path;
 const SNIPPETS: usize = 3;
 
 pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, Failure> {
-    let archive = open(vault)?;
-    let reader = open_index(vault)?;
     let tz = time_zone(&args.tz)?;
     let text = args.query.join(" ");
     let cursor = args.after.as_deref().map(Cursor::parse).transpose()?;
     // What `today` means stays what it was on the first page.
     let now_ms = cursor.as_ref().map_or_else(now_ms, Cursor::now_ms);
-    let mut request = request_at(&text, &tz, now_ms)?;
+    let mut request = request_at(args.syntax, &text, &tz, now_ms)?;
+    let asked = Asked { text: &text, syntax: args.syntax.into(), normalised: request.query.query.to_string() };
+    if args.explain {
+        return explain(&asked, &request, output);
+    }
+    let archive = open(vault)?;
+    let reader = open_index(vault)?;
     let is_only_counted = args.count || args.digest || args.prove;
     request.limit = if is_only_counted { Some(0) } else { limit(&args.limit)? };
     request.sort = args.sort.map(sort);
@@ -35,7 +40,7 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
     let answer = search_after(&reader, &request, cursor.as_ref())?;
     let coverage = pipeline::coverage(&archive, &reader)?;
     if args.digest || args.prove {
-        let head = head(&text, &answer, coverage, None);
+        let head = head(&asked, &answer, coverage, None);
         let exit = prove::run(args, vault, &archive, &reader, &request, head, output)?;
         if !output.for_machines() {
             warn_if_incomplete(coverage);
@@ -43,7 +48,7 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
         return Ok(exit);
     }
     let next = answer.hits.next(&reader, now_ms)?.map(|cursor| cursor.to_string());
-    let head = head(&text, &answer, coverage, next.as_deref());
+    let head = head(&asked, &answer, coverage, next.as_deref());
     match (output.json, output.ndjson) {
         (true, _) => print_json(head, &reader, &answer, args.count)?,
         (_, true) => print_stream(head, &reader, &answer, output)?,
@@ -111,14 +116,55 @@ fn shell_word(word: &str) -> String {
     if is_plain { word.into_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// A request with defaults.
-pub(super) fn request(text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
-    request_at(text, tz, now_ms())
+/// A query as typed, and as understood.
+struct Asked<'a> {
+    text: &'a str,
+    syntax: Syntax,
+    /// In our own syntax.
+    normalised: String,
 }
 
-/// As [`request`], asked at a moment.
-fn request_at(text: &str, tz: &TimeZone, now_ms: i64) -> Result<SearchRequest, Failure> {
-    let query = parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })?;
+impl From<SyntaxName> for Syntax {
+    fn from(name: SyntaxName) -> Syntax {
+        match name {
+            SyntaxName::Chatvault => Syntax::Chatvault,
+            SyntaxName::Dtsearch => Syntax::Dtsearch,
+        }
+    }
+}
+
+/// Shows what a query means, so that a translation can be checked before it is relied on.
+fn explain(asked: &Asked<'_>, request: &SearchRequest, output: &Output) -> Result<Exit, Failure> {
+    let resolved = request.query.query.resolved().to_string();
+    if output.for_machines() {
+        let document = json!({
+            "query": asked.text, "syntax": asked.syntax.name(), "query_normalised": asked.normalised,
+            "query_resolved": resolved,
+        });
+        output.document(document, "query")?;
+        return Ok(Exit::Complete);
+    }
+    outln!("typed ({}): {}", asked.syntax.name(), printable(asked.text));
+    outln!("understood as: {}", printable(&asked.normalised));
+    if resolved != asked.normalised {
+        outln!("with times in UTC: {}", printable(&resolved));
+    }
+    Ok(Exit::Complete)
+}
+
+/// A request with defaults, in our own syntax.
+pub(super) fn request(text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
+    request_in(SyntaxName::Chatvault, text, tz)
+}
+
+/// A request with defaults.
+pub(super) fn request_in(syntax: SyntaxName, text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
+    request_at(syntax, text, tz, now_ms())
+}
+
+/// As [`request_in`], asked at a moment.
+fn request_at(syntax: SyntaxName, text: &str, tz: &TimeZone, now_ms: i64) -> Result<SearchRequest, Failure> {
+    let query = Syntax::from(syntax).parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })?;
     Ok(SearchRequest {
         query,
         text: text.to_owned(),
@@ -179,10 +225,12 @@ pub(super) fn facets_json(facets: &[(Facet, Vec<FacetCount>)]) -> Value {
     Value::Object(all)
 }
 
-fn head(text: &str, answer: &SearchAnswer, coverage: Coverage, next: Option<&str>) -> Value {
+fn head(asked: &Asked<'_>, answer: &SearchAnswer, coverage: Coverage, next: Option<&str>) -> Value {
     json!({
         "schema_version": 1,
-        "query": text,
+        "query": asked.text,
+        "syntax": asked.syntax.name(),
+        "query_normalised": asked.normalised,
         "total": { "value": answer.total, "exact": true },
         "not_conversations": answer.left_out,
         "coverage": coverage_json(coverage),

@@ -158,14 +158,6 @@ fn conversations(calls: &[DrillCall], metric: &str, request: &Request<'_>, outpu
         Err(why) => return Err(Failure::usage(format!("{metric} has no conversations: {why}"))),
     };
     output.note(&format!("LivePerson says {}; {}", super::series::figure(figure.value), query.text));
-    let search = Search {
-        query: vec![query.text.clone()],
-        limit: "all".to_owned(),
-        sort: None,
-        reverse: false,
-        count: false,
-        facets: Vec::new(),
-        tz: request.args.tz.clone(),
-    };
+    let search = Search::all(query.text.clone(), request.args.tz.clone());
     search_command::run(&search, request.vault, output)
 }

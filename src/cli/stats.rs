@@ -3,7 +3,7 @@
 use super::args::Stats;
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, time_zone};
-use super::search::{coverage_json, facets_json, print_facets, request, warn_if_incomplete};
+use super::search::{coverage_json, facets_json, print_facets, request_in, warn_if_incomplete};
 use super::{activity, open, open_index, series};
 use chatvault::pipeline;
 use chatvault::search::facets::Facet;
@@ -24,7 +24,8 @@ pub(crate) fn run(args: &Stats, vault: &Path, output: &Output) -> Result<Exit, F
     }
     let archive = open(vault)?;
     let reader = open_index(vault)?;
-    let mut request = request(&args.query, &time_zone(&args.tz)?)?;
+    let mut request = request_in(args.syntax, &args.query, &time_zone(&args.tz)?)?;
+    let normalised = request.query.query.to_string();
     request.limit = Some(0);
     request.facets = CHARTS.to_vec();
     let mut answer = search(&reader, &request)?;
@@ -32,6 +33,7 @@ pub(crate) fn run(args: &Stats, vault: &Path, output: &Output) -> Result<Exit, F
     if output.for_machines() {
         let document = json!({
             "query": args.query,
+            "query_normalised": normalised,
             "conversations": answer.total,
             "coverage": coverage_json(coverage),
             "facets": facets_json(&answer.facets),

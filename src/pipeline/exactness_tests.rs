@@ -13,8 +13,8 @@ use crate::conversation::StoredConversation;
 use crate::search::arbitrary;
 use crate::search::field::Field;
 use crate::search::parse::{ParseOptions, parse_located};
-use crate::search::query::{Operand, Query, Test, TextPattern, TextQuery};
-use crate::search::{Matcher, SearchError, SearchRequest, Transcript, digest, for_each_key, search};
+use crate::search::query::{Place, Query, Side, Test, TextPattern, TextQuery};
+use crate::search::{Matcher, SearchError, SearchRequest, View, digest, for_each_key, search};
 use crate::simulator::{self, MessagingConfig, Simulator, SimulatorConfig, WorldConfig};
 use jiff::tz::TimeZone;
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -163,8 +163,15 @@ impl Pool {
         }
     }
 
-    fn side(&self, operand: &mut Operand, dice: &mut ChaCha8Rng) {
-        operand.any_of.iter_mut().for_each(|text| self.fill_text(text, dice));
+    fn side(&self, side: &mut Side, dice: &mut ChaCha8Rng) {
+        for place in side.all_of.iter_mut().flat_map(|operand| &mut operand.any_of) {
+            match place {
+                Place::Text(text) => self.fill_text(text, dice),
+                Place::Near(near) => {
+                    [&mut near.left, &mut near.right].into_iter().for_each(|side| self.side(side, dice));
+                }
+            }
+        }
     }
 
     fn fill_text(&self, text: &mut TextQuery, dice: &mut ChaCha8Rng) {
@@ -183,7 +190,8 @@ impl Pool {
             TextPattern::Wildcard(text) => *text = format!("{}*", cut(&word(dice))),
             TextPattern::Fuzzy { word: text, .. } => *text = word(dice),
             TextPattern::Regex(text) => *text = format!("{}.+", regex::escape(&cut(&word(dice)))),
-            TextPattern::Any => {}
+            TextPattern::Stem { word: text, .. } => *text = word(dice),
+            TextPattern::Any | TextPattern::Number { .. } => {}
         }
     }
 }
@@ -254,7 +262,7 @@ fn the_index_answers_as_a_scan_of_the_raw_files_does() {
     for share in shares {
         let read = Mutex::new(Vec::new());
         let scanned = scan(&corpus.archive, &files, &options, share, &|key, stored| {
-            read.lock().unwrap().push((key.to_owned(), Transcript::held(stored)));
+            read.lock().unwrap().push((key.to_owned(), View::held(stored)));
             Ok(0)
         });
         assert!(scanned.unwrap().is_some());

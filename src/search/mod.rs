@@ -11,6 +11,7 @@ mod compile;
 pub mod complaint;
 mod cursor;
 mod digest;
+pub mod dtsearch;
 mod expand;
 pub mod facets;
 pub mod field;
@@ -22,11 +23,14 @@ mod matcher;
 mod order;
 pub mod parse;
 mod pattern;
+mod places;
 mod print;
 mod proximity;
 pub mod query;
 mod ranking;
 mod run;
+pub mod stem;
+pub mod syntax;
 mod time;
 mod transcript;
 mod value;
@@ -37,12 +41,14 @@ pub(crate) mod arbitrary;
 #[cfg(test)]
 mod language_tests;
 #[cfg(test)]
+mod places_tests;
+#[cfg(test)]
 mod property_tests;
 
 pub use cursor::{Cursor, CursorError};
 pub use digest::{Digest, digest};
 #[cfg(test)]
-pub(crate) use matcher::Transcript;
+pub(crate) use matcher::View;
 pub use matcher::{Highlight, Matcher};
 pub use order::Sort;
 pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, for_each_key, search, search_after};

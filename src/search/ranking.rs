@@ -7,7 +7,7 @@
 use super::compile::roles_of;
 use super::expand::ExpandedWords;
 use super::field::Scope;
-use super::query::{Operand, Query as Tree, TextPattern, TextQuery};
+use super::query::{Query as Tree, Side, TextPattern, TextQuery};
 use super::words::{WordPattern, WordSequence};
 use crate::conversation::Role;
 use crate::index::schema::Fields;
@@ -85,25 +85,29 @@ fn collect(tree: &Tree, fields: &Fields, leaves: &mut Vec<Leaf>) {
         Tree::And(parts) | Tree::Or(parts) => parts.iter().for_each(|part| collect(part, fields, leaves)),
         Tree::Text(text) => collect_text(text, fields, leaves),
         Tree::Near(near) => {
-            collect_operand(&near.left, fields, leaves);
-            collect_operand(&near.right, fields, leaves);
+            collect_side(&near.left, fields, leaves);
+            // What must not be near makes nothing match.
+            if !near.absent {
+                collect_side(&near.right, fields, leaves);
+            }
         }
         Tree::Turns(turns) => {
-            collect_operand(&turns.left, fields, leaves);
-            collect_operand(&turns.right, fields, leaves);
+            collect_side(&turns.left, fields, leaves);
+            collect_side(&turns.right, fields, leaves);
         }
         Tree::All | Tree::Not(_) | Tree::Meta(_) | Tree::Attribute(_) => {}
     }
 }
 
-fn collect_operand(operand: &Operand, fields: &Fields, leaves: &mut Vec<Leaf>) {
-    operand.any_of.iter().for_each(|text| collect_text(text, fields, leaves));
+fn collect_side(side: &Side, fields: &Fields, leaves: &mut Vec<Leaf>) {
+    side.texts().into_iter().for_each(|text| collect_text(text, fields, leaves));
 }
 
 fn collect_text(text: &TextQuery, fields: &Fields, leaves: &mut Vec<Leaf>) {
     match &text.scope {
         Scope::Sde(None) => leaves.extend(leaf(&text.pattern, fields.sde)),
-        Scope::Sde(Some(_)) => {}
+        // No field has these words by themselves.
+        Scope::Sde(Some(_)) | Scope::Raw => {}
         scope => {
             let roles: &[Role] = roles_of(scope);
             leaves.extend(roles.iter().filter_map(|role| leaf(&text.pattern, fields.text_of(*role))));

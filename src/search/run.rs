@@ -5,7 +5,7 @@ use super::complaint::QueryError;
 use super::cursor::{Cursor, CursorError};
 use super::facets::{Facet, FacetCollector, FacetCount, readable};
 use super::found::Found;
-use super::highlight::{Snippet, snippets};
+use super::highlight::{Snippet, raw_snippets, snippets};
 use super::matcher::Matcher;
 use super::order::{Order, Place, Placed, Sort};
 use super::parse::Located;
@@ -290,8 +290,14 @@ impl Hits {
         let (score, address) = self.address(reader, at)?;
         let stored = reader.load(address)?;
         let merged = stored.merged();
-        let highlights = if max_snippets == 0 { Vec::new() } else { self.matcher.highlights(&stored, &merged) };
-        let snippets = snippets(&merged, &highlights, max_snippets);
-        Ok(Hit { stored, merged, score, snippets })
+        let mut found = Vec::new();
+        if max_snippets > 0 {
+            found = snippets(&merged, &self.matcher.highlights(&stored, &merged), max_snippets);
+            let more = max_snippets - found.len();
+            if more > 0 && self.matcher.reads_raw() {
+                found.extend(raw_snippets(&merged, &self.matcher.raw_highlights(&stored, &merged), more));
+            }
+        }
+        Ok(Hit { stored, merged, score, snippets: found })
     }
 }

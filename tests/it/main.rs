@@ -15,6 +15,7 @@ mod exact;
 mod gaps;
 mod history;
 mod hostile;
+mod language;
 mod layering;
 mod masked;
 mod messaging;
