@@ -17,6 +17,9 @@ mod bag_ledger;
 #[allow(clippy::unwrap_used)]
 mod crash_tests;
 mod diagnosis;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod exactness_tests;
 mod importing;
 mod index_report;
 mod indexing;

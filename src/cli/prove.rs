@@ -149,13 +149,7 @@ fn side(side: Side) -> &'static str {
     }
 }
 
-fn proof_json(
-    proof: &Proof,
-    listed: &[Difference],
-    unlisted: u64,
-    elapsed_s: f64,
-    key_problem: Option<&str>,
-) -> Value {
+fn proof_json(proof: &Proof, listed: &[Difference], unlisted: u64, elapsed_s: f64, key_problem: Option<&str>) -> Value {
     let of = |wanted: Side| -> Vec<Value> {
         let here = listed.iter().filter(|difference| difference.side == wanted);
         here.map(|difference| difference_json(difference, false)).collect()

@@ -92,10 +92,7 @@ impl Cursor {
             let name = |sort: Sort, reverse: bool| {
                 if reverse { format!("{}, reversed", sort.name()) } else { sort.name().to_owned() }
             };
-            return Err(CursorError::OtherSort {
-                found: name(self.sort, self.reverse),
-                wanted: name(sort, reverse),
-            });
+            return Err(CursorError::OtherSort { found: name(self.sort, self.reverse), wanted: name(sort, reverse) });
         }
         Ok(())
     }

@@ -10,9 +10,10 @@ use super::transcript::{Line, lines};
 use super::words::{WordPattern, WordSequence};
 use crate::conversation::{Conversation, Role, SdeValue, StoredConversation, Supplement};
 use crate::index::{consumers, intents, presences, type_name};
-use std::cell::OnceCell;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Some bytes of a message's plain text that belong to the hit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,12 +77,20 @@ impl Matcher {
     pub fn matches(&self, stored: &StoredConversation) -> bool {
         let merged = stored.merged();
         let is_hidden = merged.supplement.is_some_and(|supplement| self.hidden.contains(&supplement));
-        !is_hidden && self.root.holds(&View::of(stored, &merged))
+        !is_hidden && self.root.holds(&Transcript::of(stored, &merged))
+    }
+
+    /// As [`Matcher::matches`], of a conversation that is held for many queries.
+    #[cfg(test)]
+    pub(crate) fn finds(&self, transcript: &Transcript<'_>) -> bool {
+        let supplement = transcript.conversation.supplement;
+        let is_hidden = supplement.is_some_and(|supplement| self.hidden.contains(&supplement));
+        !is_hidden && self.root.holds(transcript)
     }
 
     /// The words that made the conversation match, in order; `merged` is the view the message indices count in.
     pub fn highlights(&self, stored: &StoredConversation, merged: &Conversation) -> Vec<Highlight> {
-        let view = View::of(stored, merged);
+        let view = Transcript::of(stored, merged);
         let mut found = BTreeSet::new();
         self.root.collect(&view, &mut found);
         found.into_iter().collect()
@@ -120,17 +129,28 @@ fn operand(operand: &Operand) -> Vec<Wanted> {
     operand.any_of.iter().filter_map(wanted).collect()
 }
 
-struct View<'v> {
-    conversation: &'v Conversation,
-    stored: &'v StoredConversation,
+/// A conversation, cut into words once.
+pub(crate) struct Transcript<'t> {
+    conversation: Cow<'t, Conversation>,
+    stored: Cow<'t, StoredConversation>,
     lines: Vec<Line>,
     /// Engagement attributes; only a query that asks for them pays for reading them.
-    attributes: OnceCell<Vec<(SdeValue, Line)>>,
+    attributes: OnceLock<Vec<(SdeValue, Line)>>,
 }
 
-impl<'v> View<'v> {
-    fn of(stored: &'v StoredConversation, conversation: &'v Conversation) -> View<'v> {
-        View { conversation, stored, lines: lines(conversation), attributes: OnceCell::new() }
+#[cfg(test)]
+impl Transcript<'static> {
+    pub(crate) fn held(stored: StoredConversation) -> Transcript<'static> {
+        let merged = stored.merged();
+        let (lines, attributes) = (lines(&merged), OnceLock::new());
+        Transcript { conversation: Cow::Owned(merged), stored: Cow::Owned(stored), lines, attributes }
+    }
+}
+
+impl<'t> Transcript<'t> {
+    fn of(stored: &'t StoredConversation, conversation: &'t Conversation) -> Transcript<'t> {
+        let (lines, attributes) = (lines(conversation), OnceLock::new());
+        Transcript { conversation: Cow::Borrowed(conversation), stored: Cow::Borrowed(stored), lines, attributes }
     }
 
     fn attributes(&self) -> &[(SdeValue, Line)] {
@@ -153,7 +173,7 @@ impl<'v> View<'v> {
 }
 
 impl Node {
-    fn holds(&self, view: &View<'_>) -> bool {
+    fn holds(&self, view: &Transcript<'_>) -> bool {
         match self {
             Node::All => true,
             Node::Nothing => false,
@@ -171,7 +191,7 @@ impl Node {
         }
     }
 
-    fn collect(&self, view: &View<'_>, found: &mut BTreeSet<Highlight>) {
+    fn collect(&self, view: &Transcript<'_>, found: &mut BTreeSet<Highlight>) {
         match self {
             // Attributes are in no message, so they mark none.
             Node::All | Node::Nothing | Node::Not(_) | Node::Meta(_) => {}
@@ -192,7 +212,7 @@ impl Node {
     }
 
     /// The places of both sides that have a partner near enough; only the first of them where that settles it.
-    fn partnered(&self, view: &View<'_>, only_first: bool) -> Vec<Occurrence> {
+    fn partnered(&self, view: &Transcript<'_>, only_first: bool) -> Vec<Occurrence> {
         let (left, right) = match self {
             Node::Near { left, right, .. } | Node::Turns { left, right, .. } => (left, right),
             _ => return Vec::new(),
@@ -314,8 +334,8 @@ fn rest_follows(wanted: &[WordPattern], line: &Line, position: usize) -> Option<
         .collect()
 }
 
-fn holds_for(condition: &Condition, view: &View<'_>) -> bool {
-    let c = view.conversation;
+fn holds_for(condition: &Condition, view: &Transcript<'_>) -> bool {
+    let c = &*view.conversation;
     let test = &condition.test;
     let is = |value: Option<&str>| match test {
         Test::Any => value.is_some_and(|value| !value.is_empty()),

@@ -41,6 +41,8 @@ mod property_tests;
 
 pub use cursor::{Cursor, CursorError};
 pub use digest::{Digest, digest};
+#[cfg(test)]
+pub(crate) use matcher::Transcript;
 pub use matcher::{Highlight, Matcher};
 pub use order::Sort;
 pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, for_each_key, search, search_after};

@@ -175,7 +175,8 @@ impl Order {
             return Ok(());
         }
         let mut segment = self.segment(reader.searcher().segment_reader(ordinal as u32))?;
-        let after = after.map(|place| Ok::<_, IndexError>((place.rank, self.first_tie(&segment, place)?))).transpose()?;
+        let after =
+            after.map(|place| Ok::<_, IndexError>((place.rank, self.first_tie(&segment, place)?))).transpose()?;
         for doc in docs {
             let rank = self.rank(segment.values.of(doc));
             let key = segment.keys.ords().first(doc).unwrap_or_default();

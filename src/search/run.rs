@@ -163,11 +163,7 @@ pub fn search_after(
 ///
 /// # Errors
 /// As [`search`].
-pub fn for_each_key(
-    reader: &Reader,
-    request: &SearchRequest,
-    each: &mut dyn FnMut(&str),
-) -> Result<(), SearchError> {
+pub fn for_each_key(reader: &Reader, request: &SearchRequest, each: &mut dyn FnMut(&str)) -> Result<(), SearchError> {
     let by_key =
         SearchRequest { sort: Some(Sort::Key), reverse: false, limit: None, facets: Vec::new(), ..request.clone() };
     let hits = search(reader, &by_key)?.hits;

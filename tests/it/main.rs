@@ -8,6 +8,7 @@ mod cli;
 mod crash;
 mod decode;
 mod doctor;
+mod exact;
 mod gaps;
 mod history;
 mod hostile;
