@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bounds of a scan, and its keys.
@@ -97,12 +97,17 @@ impl Share {
 /// Memory in use, against its bound.
 struct Budget {
     used: AtomicUsize,
+    /// It was exceeded once: a file may have been left in the middle, so what is given back later mends nothing.
+    spent: AtomicBool,
     limit: usize,
 }
 
 impl Budget {
     fn take(&self, bytes: usize) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if used > self.limit {
+            self.spent.store(true, Ordering::Relaxed);
+        }
     }
 
     fn give_back(&self, bytes: usize) {
@@ -110,7 +115,7 @@ impl Budget {
     }
 
     fn is_spent(&self) -> bool {
-        self.used.load(Ordering::Relaxed) > self.limit
+        self.spent.load(Ordering::Relaxed)
     }
 }
 
@@ -130,7 +135,7 @@ pub(super) fn scan(
     each: &Each<'_>,
 ) -> Result<Option<ScanCounts>, RunError> {
     let limit = if share.parts >= MOST_PARTS { usize::MAX } else { options.max_bytes };
-    let budget = Budget { used: AtomicUsize::new(0), limit };
+    let budget = Budget { used: AtomicUsize::new(0), spent: AtomicBool::new(false), limit };
     let Some(repeated) = repeated(archive, files, options, share, &budget) else { return Ok(None) };
     let waiting = Mutex::new(HashMap::<u64, Vec<Vec<u8>>>::new());
     let read = files.par_iter().map(|file| {

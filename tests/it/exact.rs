@@ -224,7 +224,7 @@ fn pages_together_are_the_whole_list() {
         }
     }
     // For people: the command of the next page, which can be typed as it stands.
-    let text = vault.run(&["search", "order's", "OR", "-refund", "--limit", "2"]).exits(0);
+    let text = vault.run(&["search", "--limit", "2", "--", "order's OR -refund"]).exits(0);
     assert!(text.stderr.contains(" --after c1-"), "{}", text.stderr);
     let line = text.stderr.lines().find_map(|line| line.strip_prefix("next page: chatvault ")).unwrap().to_owned();
     let program = env!("CARGO_BIN_EXE_chatvault");
