@@ -43,8 +43,8 @@ fn corpus(conversations: u64) -> Corpus {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let world = WorldConfig {
         conversations: conversations * 3 / 5,
-        hours: 240,
-        parts_per_hour: 2,
+        hours: if conversations > 1000 { 240 } else { 24 },
+        parts_per_hour: 1,
         revised_permille: 150,
         id_less_per_million: 5_000,
         ..WorldConfig::default()
@@ -224,7 +224,7 @@ fn sizes() -> (usize, u64) {
         let (queries, conversations) = sizes.split_once(',').unwrap();
         return (queries.parse().unwrap(), conversations.parse().unwrap());
     }
-    if std::env::var_os("CHATVAULT_LONG").is_some() { (5_000, 50_000) } else { (80, 120) }
+    if std::env::var_os("CHATVAULT_LONG").is_some() { (5_000, 50_000) } else { (60, 60) }
 }
 
 /// Conversations whose transcripts are in memory at a time.
@@ -300,7 +300,7 @@ fn the_index_answers_as_a_scan_of_the_raw_files_does() {
 /// The memory bound changes how often the files are read, and nothing else.
 #[test]
 fn a_proof_in_many_shares_is_the_same_proof() {
-    let corpus = corpus(60);
+    let corpus = corpus(40);
     let request = |text: &str| SearchRequest {
         query: parse_located(text, &ParseOptions::utc(1_790_000_000_000)).unwrap(),
         text: text.to_owned(),
@@ -310,9 +310,9 @@ fn a_proof_in_many_shares_is_the_same_proof() {
         facets: Vec::new(),
         tz: TimeZone::UTC,
     };
-    for text in ["order", "has:revision OR type:survey"] {
+    for text in ["order OR has:revision"] {
         let asked = request(text);
-        let proofs = [256 << 20, 40_000, 10_000].map(|max_bytes| {
+        let proofs = [256 << 20, 150_000].map(|max_bytes| {
             let options = ScanOptions { max_bytes, ..ScanOptions::default() };
             let mut differences = Vec::new();
             let each = &mut |difference| differences.push(difference);
@@ -321,7 +321,7 @@ fn a_proof_in_many_shares_is_the_same_proof() {
             proof
         });
         assert_eq!(proofs[0].shares, 1);
-        assert!(proofs[1].shares > 1 && proofs[2].shares > proofs[1].shares, "{proofs:?}");
+        assert!(proofs[1].shares > 1, "{proofs:?}");
         for proof in &proofs {
             let answer = search(&corpus.reader, &asked).unwrap();
             assert_eq!((proof.index, proof.scan, proof.agrees()), (answer.total, answer.total, true), "{text}");

@@ -78,7 +78,7 @@ pub(super) struct Share {
 }
 
 /// Parts beyond which a conversation is as good as alone, so that another part would bring nothing.
-const MOST_PARTS: u64 = 1 << 20;
+const MOST_PARTS: u64 = 1 << 10;
 
 impl Share {
     pub(super) const ALL: Share = Share { part: 0, parts: 1 };
