@@ -183,7 +183,7 @@ fn pages_go_on_where_the_last_one_ended_while_the_archive_grows() {
                 let page = vault.json(&arguments, 0);
                 found.extend(hits(&page));
                 if let Some(file) = ahead.pop() {
-                    import(&vault, &[file.clone()]);
+                    import(&vault, std::slice::from_ref(file));
                 }
                 match page["next"].as_str() {
                     Some(next) => cursor = Some(next.to_owned()),
