@@ -32,7 +32,7 @@ pub struct ScanOptions {
 
 impl Default for ScanOptions {
     fn default() -> Self {
-        // Thirty million records in one part.
+        // Some sixteen million records in one share, where few have others beside them.
         ScanOptions { decode: DecodeLimits::default(), keys: Arc::new(Keyring::empty()), max_bytes: 256 << 20 }
     }
 }

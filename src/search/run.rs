@@ -75,8 +75,7 @@ struct Window {
     last: Option<Place>,
 }
 
-/// Hits that are found in one walk over all. Measured: a walk over a million hits takes some 30 ms, so the walks for all of
-/// them together take less time than loading one in a hundred.
+/// Hits that are found in one walk over all. Larger ones cost memory, smaller ones more walks: each goes over every hit.
 const WINDOW: usize = 1 << 14;
 
 /// One hit, loaded.
