@@ -137,7 +137,7 @@ fn parse_start(text: &[u8], is_end: bool, unparsed: &mut u64, bytes: &mut usize)
             // The rest of this value is still to come.
             Err(error) if !is_end && is_cut(&error) => return at,
             Err(_) => {
-                let line = memchr::memchr(b'\n', &text[at..]).map_or(text.len() - at, |end| end + 1);
+                let line = memchr::memchr(b'\n', &text[at..]).unwrap_or(text.len() - at);
                 *unparsed += line as u64;
                 at += line;
             }
@@ -207,7 +207,7 @@ mod tests {
         check("{\"body\":{\"text\":\"é\"}}\n{\"body\":[]}\n", 0);
         check("{\n \"recordCollection\" : [ 1,\n 2 ]\n}", 0);
         check("{\"text\":\"cut", 12);
-        check("oops\n{\"text\":\"good\"}\n", 5);
+        check("oops\n{\"text\":\"good\"}\n", 4);
         check(&"[".repeat(300), 300);
     }
 

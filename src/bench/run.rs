@@ -205,16 +205,17 @@ mod tests {
     use crate::bench::job::perform;
     use crate::simulator::{BodyOptions, WorldConfig, write_corpus};
 
-    fn plan(folder: &Path) -> Plan {
+    /// A plan, and how many records its files hold.
+    fn plan(folder: &Path) -> (Plan, u64) {
         let corpus = folder.join("corpus");
         let world = WorldConfig { conversations: 150, hours: 6, ..WorldConfig::default() };
-        write_corpus(&corpus, &world, BodyOptions::default()).expect("written");
+        let written = write_corpus(&corpus, &world, BodyOptions::default()).expect("written");
         let entries = fs::read_dir(&corpus).expect("readable");
         let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
         files.sort();
         let scratch = folder.join("scratch");
         fs::create_dir(&scratch).expect("a folder");
-        Plan {
+        let plan = Plan {
             files,
             left_out: Vec::new(),
             seed: Some(1),
@@ -225,13 +226,14 @@ mod tests {
             no_sync: Some("no network here".into()),
             command: "chatvault bench".into(),
             date: String::new(),
-        }
+        };
+        (plan, written.conversation_records)
     }
 
     #[test]
     fn every_stage_works_on_the_same_conversations() {
         let folder = tempfile::tempdir().expect("a folder");
-        let plan = plan(folder.path());
+        let (plan, records) = plan(folder.path());
         let mut order = Vec::new();
         let mut in_process = |job: &Job| match &job.work {
             // There is no program to start in a unit test.
@@ -244,7 +246,7 @@ mod tests {
         let report = run(&plan, &mut in_process, &|_, _, _| (), &|_| Ok(())).expect("measured");
         assert_eq!(order.iter().filter(|work| *work == "Survey").count(), 1);
         assert_eq!(order.iter().filter(|work| *work == "Queries").count(), 2, "one a round");
-        assert_eq!(report.corpus.conversations, 151, "one was told again");
+        assert_eq!(report.corpus.conversations, records);
         let measured: Vec<Stage> = report.stages.iter().filter(|s| s.mb_per_s.is_some()).map(|s| s.stage).collect();
         assert_eq!(measured, Stage::ALL[..12], "all but sync, which says why not");
         assert_eq!(report.stages[12].not_measured.as_deref(), Some("no network here"));
@@ -259,7 +261,7 @@ mod tests {
     #[test]
     fn a_failed_stage_ends_it() {
         let folder = tempfile::tempdir().expect("a folder");
-        let plan = plan(folder.path());
+        let (plan, _) = plan(folder.path());
         let mut fails = |job: &Job| match job.work {
             Work::Stage(Stage::Decode) => Err(BenchError::Interrupted),
             _ => perform(job),

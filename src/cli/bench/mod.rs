@@ -64,7 +64,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "size")]
     growth: Vec<String>,
     /// Do one job that stdin names: what this command starts for each measurement
-    #[arg(long, hide = true, exclusive = true)]
+    #[arg(long, hide = true)]
     job: bool,
 }
 
