@@ -264,9 +264,13 @@ pub(crate) struct Search {
     /// Print the number of conversations only
     #[arg(long)]
     pub(crate) count: bool,
-    /// Count by these: end_reason,start_reason,skill,agent,device,type,source,transfers,mcs,hour,day,week,month
+    /// Count by these: end_reason,start_reason,closed_by,skill,agent,device,origin,type,status,source,transfers,
+    /// mcs,csat,hour,day,week,month,hour_of_day,weekday
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) facets: Vec<String>,
+    /// Values printed for each facet, or `all`; --json always has all
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) top: Top,
     /// Time zone of dates in the query and in the output, such as Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
@@ -280,6 +284,21 @@ pub(crate) enum SortKey {
     Mcs,
     Duration,
     Transfers,
+}
+
+/// How many values are printed; `None` for all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Top(pub(crate) Option<usize>);
+
+impl std::str::FromStr for Top {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Top, String> {
+        match text {
+            "all" => Ok(Top(None)),
+            _ => text.parse().map(|count| Top(Some(count))).map_err(|_| "neither a number nor `all`".to_owned()),
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -296,9 +315,45 @@ pub(crate) struct Show {
     /// Print where sources differ, field by field
     #[arg(long, conflicts_with_all = ["raw", "revisions"])]
     pub(crate) sources: bool,
+    /// Mark the words that make the conversation a hit of this query
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, conflicts_with_all = ["raw", "revisions", "sources"])]
+    pub(crate) query: Option<String>,
+    /// Only the lines around this hit of the query (1 is the first), or around a message by its index, such as m17
+    #[arg(long, value_name = "HIT", conflicts_with_all = ["raw", "revisions", "sources"])]
+    pub(crate) around: Option<Around>,
+    /// Messages shown before and after it
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "around")]
+    pub(crate) context: usize,
+    /// Do not start a pager ($CHATVAULT_PAGER, $PAGER, else `less -FRX`) for what is longer than the terminal
+    #[arg(long)]
+    pub(crate) no_pager: bool,
     /// Time zone of the output
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
+}
+
+/// What a part of a conversation is shown around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Around {
+    /// A hit of the query, counted from 1: a message that holds words of it.
+    Hit(usize),
+    /// A message, by its index as in `--json`, counted from 0.
+    Message(usize),
+}
+
+impl std::str::FromStr for Around {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Around, String> {
+        let wrong = |_| "neither the number of a hit, such as 2, nor a message, such as m17".to_owned();
+        match text.strip_prefix(['m', 'M']) {
+            Some(index) => index.parse().map(Around::Message).map_err(wrong),
+            None => match text.parse().map_err(wrong)? {
+                0 => Err("hits are counted from 1; messages from m0".to_owned()),
+                hit => Ok(Around::Hit(hit)),
+            },
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -309,9 +364,28 @@ pub(crate) struct Stats {
     /// Figures of a stream that holds no conversations: data-access/agent-activity gives each agent's time in each state
     #[arg(long, value_name = "STREAM", conflicts_with = "query")]
     pub(crate) stream: Option<String>,
-    /// Time zone of days
+    /// Unit of the chart over time
+    #[arg(long, value_name = "UNIT", default_value = "auto", conflicts_with = "stream")]
+    pub(crate) by: Unit,
+    /// Values printed for each chart, or `all`; --json always has all
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) top: Top,
+    /// Count messages by role whatever the number of conversations; up to 100,000 they always are
+    #[arg(long, conflicts_with = "stream")]
+    pub(crate) messages: bool,
+    /// Time zone of hours, days, weeks and months
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Unit {
+    /// The one that suits the span
+    Auto,
+    Hour,
+    Day,
+    Week,
+    Month,
 }
 
 /// What the formats hold, for `export --help`.

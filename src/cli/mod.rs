@@ -12,12 +12,15 @@ mod stdout;
 mod activity;
 mod args;
 mod audit;
+mod chart;
 mod demo;
 mod doctor;
 mod exit;
 mod export;
+mod facets;
 mod findings;
 mod gaps;
+mod histogram;
 mod hit;
 mod import;
 mod index;
@@ -25,6 +28,8 @@ mod init;
 mod keys;
 mod limits;
 mod output;
+mod pager;
+mod paragraph;
 mod plan;
 mod progress;
 mod repair;
@@ -142,6 +147,12 @@ fn shell_path(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+:@".contains(c));
     if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// A word as an argument of a shell command.
+fn shell_word(word: &str) -> String {
+    let is_plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+:@=,%".contains(c));
+    if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// An absolute form for messages; the path itself where there is none.

@@ -3,15 +3,14 @@
 use super::args::{Search, SortKey};
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, number, printable, time_zone};
-use super::{hit, open, open_index};
+use super::{facets, hit, open, open_index, shell_path, shell_word};
 use chatvault::index::Reader;
 use chatvault::pipeline::{self, Coverage};
-use chatvault::search::facets::{Facet, FacetCount, FacetValue};
-use chatvault::search::field::{end_reason_label, start_reason_label};
+use chatvault::search::facets::Facet;
 use chatvault::search::parse::{ParseOptions, parse_located};
 use chatvault::search::{SearchAnswer, SearchRequest, Sort, search};
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -40,7 +39,10 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
     match (output.json, output.ndjson) {
         (true, _) => print_json(&text, &reader, &answer, coverage, args.count)?,
         (_, true) => print_stream(&text, &reader, &answer, coverage, output)?,
-        _ => print_text(&reader, &answer, coverage, args.count, &tz, output)?,
+        _ => {
+            print_text(&reader, &answer, coverage, args, &tz, output)?;
+            note_how_to_read(args, vault, &reader, &answer, output)?;
+        }
     }
     Ok(Exit::Complete)
 }
@@ -78,46 +80,15 @@ fn facet(name: &str) -> Result<Facet, Failure> {
     })
 }
 
-/// The label of a facet's value, where it has one.
-pub(super) fn label(facet: Facet, value: &FacetValue) -> Option<&'static str> {
-    match (facet, value) {
-        (Facet::EndReason, FacetValue::Number(code)) => end_reason_label(*code),
-        (Facet::StartReason, FacetValue::Number(code)) => start_reason_label(*code),
-        _ => None,
-    }
-}
-
-pub(super) fn facets_json(facets: &[(Facet, Vec<FacetCount>)]) -> Value {
-    let mut all = Map::new();
-    for (facet, counts) in facets {
-        let counts = counts.iter().map(|entry| {
-            let value = match &entry.value {
-                None => Value::Null,
-                Some(FacetValue::Number(number)) => json!(number),
-                Some(FacetValue::Text(text)) => json!(text),
-            };
-            let mut fields = Map::new();
-            fields.insert("value".into(), value);
-            if let Some(label) = entry.value.as_ref().and_then(|value| label(*facet, value)) {
-                fields.insert("label".into(), json!(label));
-            }
-            fields.insert("count".into(), json!(entry.count));
-            Value::Object(fields)
-        });
-        all.insert(facet.name().into(), counts.collect());
-    }
-    Value::Object(all)
-}
-
-fn head(text: &str, answer: &SearchAnswer, coverage: Coverage) -> Value {
-    json!({
+fn head(text: &str, reader: &Reader, answer: &SearchAnswer, coverage: Coverage) -> Result<Value, Failure> {
+    Ok(json!({
         "schema_version": 1,
         "query": text,
         "total": { "value": answer.total, "exact": true },
         "not_conversations": answer.left_out,
         "coverage": coverage_json(coverage),
-        "facets": facets_json(&answer.facets),
-    })
+        "facets": facets::json(&answer.facets, answer.total, reader)?,
+    }))
 }
 
 fn hit_json(reader: &Reader, answer: &SearchAnswer, at: usize) -> Result<Value, Failure> {
@@ -137,7 +108,7 @@ fn print_json(
     count: bool,
 ) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let head = head(text, answer, coverage);
+    let head = head(text, reader, answer, coverage)?;
     if count {
         serde_json::to_writer_pretty(&mut out, &head).map_err(io::Error::from)?;
         return Ok(writeln!(out)?);
@@ -161,7 +132,7 @@ fn print_stream(
     coverage: Coverage,
     output: &Output,
 ) -> Result<(), Failure> {
-    output.document(head(text, answer, coverage), "summary")?;
+    output.document(head(text, reader, answer, coverage)?, "summary")?;
     for at in 0..answer.hits.len() {
         output.document(hit_json(reader, answer, at)?, "hit")?;
     }
@@ -172,11 +143,11 @@ fn print_text(
     reader: &Reader,
     answer: &SearchAnswer,
     coverage: Coverage,
-    count: bool,
+    args: &Search,
     tz: &TimeZone,
     output: &Output,
 ) -> Result<(), Failure> {
-    if count {
+    if args.count {
         outln!("{}", answer.total);
         note_left_out(answer, output);
         warn_if_incomplete(coverage);
@@ -186,7 +157,7 @@ fn print_text(
         let found = answer.hits.load(reader, at, SNIPPETS)?;
         hit::print(&found.stored, &found.merged, &found.snippets, tz, output);
     }
-    print_facets(&answer.facets);
+    facets::print(&answer.facets, answer.total, args.top.0, reader, tz)?;
     let shown = answer.hits.len() as u64;
     let mut summary = counted(answer.total, "conversation");
     if shown < answer.total {
@@ -195,6 +166,41 @@ fn print_text(
     output.note(&summary);
     note_left_out(answer, output);
     warn_if_incomplete(coverage);
+    Ok(())
+}
+
+/// The command that shows the first hit with its words marked.
+fn note_how_to_read(
+    args: &Search,
+    vault: &Path,
+    reader: &Reader,
+    answer: &SearchAnswer,
+    output: &Output,
+) -> Result<(), Failure> {
+    if args.count || output.quiet || answer.hits.is_empty() {
+        return Ok(());
+    }
+    let first = answer.hits.load(reader, 0, 0)?;
+    let id = first.merged.conversation_id.clone().filter(|_| first.merged.supplement.is_none());
+    let id = id.unwrap_or_else(|| first.stored.key());
+    let mut words = vec!["chatvault".to_owned()];
+    if !super::settings::find_vault(None).is_ok_and(|found| super::absolute(&found) == super::absolute(vault)) {
+        words.extend(["--vault".to_owned(), shell_path(vault)]);
+    }
+    words.push("show".to_owned());
+    words.push(format!("--query={}", shell_word(&args.query.join(" "))));
+    if args.tz != "UTC" {
+        words.extend(["--tz".to_owned(), shell_word(&args.tz)]);
+    }
+    if id.starts_with('-') {
+        words.push("--".to_owned());
+    }
+    words.push(shell_word(&id));
+    let command = words.join(" ");
+    // An id that cannot be printed cannot be typed either.
+    if printable(&command) == command.as_str() {
+        output.note(&format!("to read the first: {command}"));
+    }
     Ok(())
 }
 
@@ -267,32 +273,4 @@ pub(super) fn coverage_json(coverage: Coverage) -> Value {
         "damaged_names": coverage.damaged_names,
         "complete": coverage.complete,
     })
-}
-
-/// Facets as small bar charts.
-pub(super) fn print_facets(facets: &[(Facet, Vec<FacetCount>)]) {
-    for (facet, counts) in facets {
-        outln!("{}", facet.name());
-        let name = |entry: &FacetCount| match &entry.value {
-            None => "(none)".to_owned(),
-            Some(value @ FacetValue::Number(number)) => match label(*facet, value) {
-                Some(label) => format!("{number} {label}"),
-                None => number.to_string(),
-            },
-            Some(FacetValue::Text(text)) => printable(text).chars().take(40).collect(),
-        };
-        let names: Vec<String> = counts.iter().map(name).collect();
-        let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        let most = counts.iter().map(|entry| entry.count).max().unwrap_or(1).max(1);
-        let figures = number(most).len();
-        let bar_width = super::output::width().saturating_sub(name_width + figures + 6).clamp(5, 60) as u64;
-        for (entry, name) in counts.iter().zip(&names) {
-            let eighths = (entry.count * bar_width * 8).div_ceil(most) as usize;
-            let mut bar = "█".repeat(eighths / 8);
-            bar.extend(
-                [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(eighths % 8).filter(|_| !eighths.is_multiple_of(8)),
-            );
-            outln!("  {name:name_width$}  {:>figures$} {bar}", number(entry.count));
-        }
-    }
 }

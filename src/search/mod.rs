@@ -12,10 +12,12 @@ pub mod complaint;
 mod expand;
 pub mod facets;
 pub mod field;
+pub mod figures;
 mod foreign;
 pub mod highlight;
 mod lex;
 mod matcher;
+pub mod names;
 pub mod parse;
 mod pattern;
 mod print;
@@ -25,6 +27,7 @@ mod run;
 mod time;
 mod transcript;
 mod value;
+mod within;
 mod words;
 
 #[cfg(test)]
@@ -36,3 +39,4 @@ mod property_tests;
 
 pub use matcher::{Highlight, Matcher};
 pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, Sort, search};
+pub use within::{Within, within};

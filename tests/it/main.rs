@@ -14,6 +14,7 @@ mod history;
 mod hostile;
 mod layering;
 mod messaging;
+mod reading;
 mod openpgp;
 mod repair;
 mod salvage;

@@ -1,8 +1,10 @@
 //! What `show` says of a conversation beside its transcript: people, dialogs, surveys, summary, intents, attributes.
 
 use super::super::exit::Failure;
-use super::super::output::{Output, Style, json_time, printable, readable_time};
-use chatvault::conversation::{Campaign, Conversation, SdeEvent, StoredConversation, sde_event};
+use super::super::output::{Style, json_time, readable_time};
+use super::super::paragraph::Paragraph;
+use super::page::Page;
+use chatvault::conversation::{Campaign, Conversation, SdeEvent, StoredConversation, flattened, sde_event};
 use chatvault::index::Reader;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
@@ -80,7 +82,7 @@ pub(super) fn sessions(reader: &Reader, c: &Conversation) -> Result<Value, Failu
 }
 
 /// Prints them for people.
-pub(super) fn print(stored: &StoredConversation, c: &Conversation, tz: &TimeZone, output: &Output) {
+pub(super) fn print(stored: &StoredConversation, c: &Conversation, tz: &TimeZone, page: &mut Page<'_>) {
     let mut lines: Vec<(String, String)> = Vec::new();
     lines.extend(c.summary.as_ref().map(|summary| ("summary".to_owned(), summary.clone())));
     for intent in &c.intents {
@@ -90,6 +92,11 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
     for survey in &c.surveys {
         let texts = Conversation { surveys: vec![survey.clone()], ..Conversation::default() }.survey_texts();
         lines.push(("survey".to_owned(), texts.join(" · ")));
+    }
+    for form in &c.secure_forms {
+        let fields: Vec<String> =
+            flattened(form).iter().map(|field| format!("{}={}", field.path, field.text)).collect();
+        lines.push(("secure form".to_owned(), if fields.is_empty() { form.clone() } else { fields.join(" ") }));
     }
     for attribute in &c.attributes {
         let Some(SdeEvent { kind, values, .. }) = sde_event(attribute) else { continue };
@@ -110,9 +117,9 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
         lines.push(("masked".to_owned(), text));
     }
     if !lines.is_empty() {
-        outln!();
+        page.empty_line();
     }
     for (name, text) in lines {
-        outln!("{}  {}", output.styled(Style::Dim, &printable(&name)), printable(&text));
+        page.paragraph(&Paragraph::default().foreign(Some(Style::Dim), name).own(None, "  ").foreign(None, text), "");
     }
 }
