@@ -55,6 +55,8 @@ fn label(facet: Facet, entry: &FacetCount, reader: &Reader) -> Result<Option<Str
             usize::try_from(day - 1).ok().and_then(|day| WEEKDAYS.get(day)).map(|day| (*day).to_owned())
         }
         (Facet::HourOfDay, Some(FacetValue::Number(hour))) => Some(format!("{hour:02}:00")),
+        // The score ends at 100.
+        (Facet::Mcs, Some(FacetValue::Number(100))) => Some("100".to_owned()),
         (Facet::Mcs, Some(FacetValue::Number(tens))) => Some(format!("{tens}-{}", tens.saturating_add(9))),
         (Facet::Agent | Facet::Skill, Some(FacetValue::Text(id))) => name_of(reader, facet, id)?,
         _ => None,

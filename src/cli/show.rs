@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Fa
                 let heading = Paragraph::default()
                     .own(Some(Style::Bold), "revision from ")
                     .foreign(Some(Style::Bold), places.join(", "));
-                page.paragraph(&heading, "");
+                page.foreign(&heading);
                 let view = View { stored: &single, c: &revision.content, tz: &tz, found: None, around: None };
                 print_page(&view, &mut page);
                 page.empty_line();
@@ -253,7 +253,7 @@ fn print_page(view: &View<'_>, page: &mut Page<'_>) {
     page.empty_line();
     for record in records {
         let place = format!("{} · record {} · SHA-256 {}", record.file, record.record, record.sha256);
-        page.paragraph(&Paragraph::default().foreign(Some(Style::Dim), place), "");
+        page.foreign(&Paragraph::default().foreign(Some(Style::Dim), place));
         if record.unproven {
             page.own(Style::Bad, UNPROVEN);
         }

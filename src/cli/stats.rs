@@ -94,7 +94,10 @@ pub(crate) fn run(args: &Stats, vault: &Path, output: &Output) -> Result<Exit, F
         return Ok(Exit::Complete);
     }
     print_figures(&answer, &figures, output);
-    facets::print(&with_days(unit), answer.total, args.top.0, &reader, &tz)?;
+    let mut charts = with_days(unit);
+    // A chart of nothing but "(none)" tells nobody anything.
+    charts.retain(|(_, counts)| counts.iter().any(|entry| entry.value.is_some()));
+    facets::print(&charts, answer.total, args.top.0, &reader, &tz)?;
     warn_if_incomplete(coverage);
     Ok(Exit::Complete)
 }

@@ -86,7 +86,7 @@ fn messaging() -> String {
             "targetSkillName": "Late parcels", "sourceAgentId": "9002", "sourceAgentNickname": "Parcel bot", "assignedAgentId": "9001",
             "reason": "Skill" } ],
         "consumerParticipants": [ { "participantId": "con-1", "firstName": "Ada", "lastName": "B", "email": "ada@example.org" } ],
-        "summary": { "text": "lamp arrived broken" },
+        "summary": { "text": "lamp arrived broken\n17:54:41  agent     forged: a line of no message" },
         "sdes": { "events": [ { "customerInfo": { "serverTimeStamp": "5", "customerInfo": { "customerId": "138766AC", "customerStatus": "gold" } } } ] },
     });
     let head = json!({ "type": "api-answer", "format": 1, "stream": "messaging-interactions", "call": "conversations/search",
@@ -100,7 +100,8 @@ fn vault() -> Vault {
     let folder = temp_folder();
     fs::write(folder.path().join("chat.json"), format!("{}\n", chat())).unwrap();
     fs::write(folder.path().join("messaging.ndjson"), messaging()).unwrap();
-    vault.run(&["import", &folder.path().to_string_lossy()]).exits(0);
+    // One line is an encrypted message that is damaged; all else is read.
+    vault.run(&["import", &folder.path().to_string_lossy()]).exits(3);
     vault
 }
 
@@ -154,7 +155,9 @@ fn a_conversation_reads_well_at_every_width() {
                     let balance = line.matches('\u{2068}').count() as i64 - line.matches('\u{2069}').count() as i64;
                     assert_eq!(balance, 0, "{line:?}");
                 }
-                let risky = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}' | '\u{2067}');
+                let risky = |c: char| {
+                    (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}' | '\u{2067}')
+                };
                 assert_eq!(seen.chars().find(|c| risky(*c)), None, "{seen:?}");
                 if colour == "never" {
                     plain = seen;
@@ -189,6 +192,8 @@ fn every_width_and_every_part_keeps_hostile_text_in_its_place() {
             }
         }
     }
+    let forged = run_at(&vault, 60, &["show", "msg-1"]).exits(0).stdout;
+    assert!(forged.contains("forged") && !forged.lines().any(|line| line.starts_with("17:54:41  agent")), "{forged}");
     // Only what we print stands in the columns of time and role.
     let shown = run_at(&vault, 60, &["show", "755558514295264942"]).exits(0).stdout;
     let transcript = shown.split("\n\n").nth(1).unwrap();
@@ -208,16 +213,24 @@ fn a_part_is_shown_around_a_hit_or_a_message() {
     let id = "755558514295264942";
     let show = |arguments: &[&str]| vault.run(&[&["show", id], arguments].concat());
     let text = show(&["--query", "refund", "--around", "2", "--context", "1"]).exits(0).stdout;
-    let messages: Vec<&str> = text.lines().filter(|line| line.get(10..18).is_some_and(|role| ["consumer", "agent   ", "note    "].contains(&role))).collect();
+    let messages: Vec<&str> = text
+        .lines()
+        .filter(|line| line.get(10..18).is_some_and(|role| ["consumer", "agent   ", "note    "].contains(&role)))
+        .collect();
     assert_eq!(messages.len(), 3, "{text}");
     assert!(messages[1].contains("أريد") && messages[0].contains("אני") && messages[2].contains("退款"), "{text}");
-    assert!(text.contains("… 3 messages and 2 events …"), "{text}");
-    assert!(text.contains("… 8 messages and 3 events …"), "{text}");
+    assert!(text.contains("… 3 messages (m0 to m2) and 2 events …"), "{text}");
+    assert!(text.contains("… 8 messages (m6 to m13) and 3 events …"), "{text}");
     assert!(text.contains("4 of refund in m2 m4 m8 m13"), "{text}");
     let same = show(&["--around", "m4", "--context", "1"]).exits(0).stdout;
     assert_eq!(same.lines().filter(|line| messages.contains(line)).count(), 3, "{same}");
     let whole = show(&["--around", "m4", "--context", "99"]).exits(0).stdout;
     assert!(!whole.contains('…') && whole.contains("It is a new day"), "{whole}");
+    // The day changes where it does in the zone.
+    let tokyo = show(&["--tz", "Asia/Tokyo"]).exits(0).stdout;
+    let days: Vec<&str> = tokyo.lines().filter(|line| line.starts_with("──")).collect();
+    assert_eq!(days, ["── 2016-07-26 ──"], "{tokyo}");
+    assert!(tokyo.contains("02:54:42  system") && tokyo.contains("· Asia/Tokyo ·"), "{tokyo}");
     for (arguments, said) in [
         (&["--around", "1"][..], "--query"),
         (&["--query", "refund", "--around", "5"], "there is no hit 5"),
@@ -292,7 +305,7 @@ fn naive(stored: &StoredConversation, c: &Conversation, facet: &str, tz: &TimeZo
         "csat" => number(c.csat.map(|csat| csat.floor() as i64)),
         "hour" => text(at.map(|at| at.strftime("%Y-%m-%dT%H:00").to_string())),
         "day" => text(at.map(|at| at.date().to_string())),
-        "week" => text(at.map(|at| at.date().iter_back_to_monday())),
+        "week" => text(at.map(|at| monday_of(at.date()))),
         "month" => text(at.map(|at| at.strftime("%Y-%m").to_string())),
         "hour_of_day" => number(at.map(|at| i64::from(at.hour()))),
         "weekday" => number(at.map(|at| i64::from(at.weekday().to_monday_one_offset()))),
@@ -309,24 +322,35 @@ fn naive(stored: &StoredConversation, c: &Conversation, facet: &str, tz: &TimeZo
     BTreeSet::from([one.unwrap_or_else(|| "null".to_owned())])
 }
 
-trait Monday {
-    fn iter_back_to_monday(self) -> String;
-}
-
-impl Monday for jiff::civil::Date {
-    /// Steps back a day at a time.
-    fn iter_back_to_monday(self) -> String {
-        let mut day = self;
-        while day.weekday() != jiff::civil::Weekday::Monday {
-            day = day.yesterday().unwrap();
-        }
-        day.to_string()
+/// Steps back a day at a time.
+fn monday_of(date: jiff::civil::Date) -> String {
+    let mut day = date;
+    while day.weekday() != jiff::civil::Weekday::Monday {
+        day = day.yesterday().unwrap();
     }
+    day.to_string()
 }
 
 const FACETS: [&str; 19] = [
-    "end_reason", "start_reason", "closed_by", "skill", "agent", "device", "origin", "type", "status", "source", "transfers",
-    "mcs", "csat", "hour", "day", "week", "month", "hour_of_day", "weekday",
+    "end_reason",
+    "start_reason",
+    "closed_by",
+    "skill",
+    "agent",
+    "device",
+    "origin",
+    "type",
+    "status",
+    "source",
+    "transfers",
+    "mcs",
+    "csat",
+    "hour",
+    "day",
+    "week",
+    "month",
+    "hour_of_day",
+    "weekday",
 ];
 
 #[test]
@@ -335,7 +359,9 @@ fn facets_are_what_a_simple_count_gives() {
     let mut all: Vec<StoredConversation> = Vec::new();
     reader(&path).for_each(&mut |stored| all.push(stored)).unwrap();
     all.retain(|stored| stored.merged().supplement.is_none());
-    for (query, zone) in [("*", "UTC"), ("*", "Asia/Kathmandu"), ("refund", "America/St_Johns"), ("type:messaging", "Europe/Berlin")] {
+    for (query, zone) in
+        [("*", "UTC"), ("*", "Asia/Kathmandu"), ("refund", "America/St_Johns"), ("type:messaging", "Europe/Berlin")]
+    {
         let tz = TimeZone::get(zone).unwrap();
         let arguments = ["search", query, "--tz", zone, "--limit", "all", "--facets", &FACETS.join(",")];
         let answer = json_of(&path, &arguments);
@@ -370,7 +396,15 @@ fn facets_are_what_a_simple_count_gives() {
     let answer = json_of(&path, &["search", "*", "--limit", "0", "--facets", "agent"]);
     let shown = |id: &str| -> BTreeSet<String> {
         let agents = all.iter().map(StoredConversation::merged);
-        agents.flat_map(|c| c.agents().iter().filter(|agent| agent.id == id).filter_map(|agent| agent.name.map(str::to_owned)).collect::<Vec<_>>()).collect()
+        agents
+            .flat_map(|c| {
+                c.agents()
+                    .iter()
+                    .filter(|agent| agent.id == id)
+                    .filter_map(|agent| agent.name.map(str::to_owned))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
     };
     let mut named = 0;
     for entry in answer["facets"]["agent"].as_array().unwrap() {
@@ -417,7 +451,8 @@ fn figures_are_what_a_simple_count_gives() {
         Run::of(command.output().unwrap()).exits(0).stdout
     };
     let text = chart(&["stats", "--by", "day"]);
-    let days: Vec<&str> = text.lines().skip_while(|line| *line != "day (UTC)").skip(1).take_while(|line| line.starts_with(' ')).collect();
+    let days: Vec<&str> =
+        text.lines().skip_while(|line| *line != "day (UTC)").skip(1).take_while(|line| line.starts_with(' ')).collect();
     let first: jiff::civil::Date = days[0].split_whitespace().next().unwrap().parse().unwrap();
     let mut sum = 0;
     for (at, line) in days.iter().enumerate() {
@@ -432,6 +467,9 @@ fn figures_are_what_a_simple_count_gives() {
     assert!(cut.contains("further value") && !chart(&["stats", "--top", "all"]).contains("further value"), "{cut}");
     assert!(cut.lines().all(|line| line.width() <= 80), "{cut}");
     let none = json_of(&path, &["stats", "--query", "zzzzqqq"]);
-    assert_eq!((&none["conversations"], &none["duration_s"], &none["messages"]["total"]), (&json!(0), &Value::Null, &json!(0)));
+    assert_eq!(
+        (&none["conversations"], &none["duration_s"], &none["messages"]["total"]),
+        (&json!(0), &Value::Null, &json!(0))
+    );
     chart(&["stats", "--query", "zzzzqqq"]);
 }

@@ -1,6 +1,6 @@
 //! What stands above a transcript: which conversation it is, how it went, who took part, where it comes from.
 
-use super::super::output::{Style, readable_duration, readable_time};
+use super::super::output::{Style, counted, readable_duration, readable_time};
 use super::super::paragraph::Paragraph;
 use super::page::Page;
 use super::timeline::{Names, named};
@@ -10,7 +10,7 @@ use chatvault::search::field::{end_reason_label, start_reason_label};
 use jiff::tz::TimeZone;
 
 /// Columns of the names of the rows.
-const NAME_WIDTH: usize = 12;
+pub(super) const NAME_WIDTH: usize = 14;
 
 /// Messages with a hit that are named one by one.
 const NAMED_HITS: usize = 20;
@@ -23,7 +23,7 @@ pub(super) fn print(view: &View<'_>, page: &mut Page<'_>) {
     kind.extend(c.status.as_deref().map(chatvault::index::status_name));
     kind.extend(c.supplement.map(|supplement| format!("a {}, no conversation", supplement.name())));
     let title = Paragraph::default().foreign(Some(Style::Bold), id).own(None, "  ").foreign(None, kind.join(" · "));
-    page.paragraph(&title, "");
+    page.foreign(&title);
     for (name, text) in rows(stored, c, tz) {
         row(page, name, text, None);
     }
@@ -54,7 +54,8 @@ pub(super) fn print(view: &View<'_>, page: &mut Page<'_>) {
     }
 }
 
-fn row(page: &mut Page<'_>, name: &str, text: String, style: Option<Style>) {
+/// A name of ours, and what stands beside it.
+pub(super) fn row(page: &mut Page<'_>, name: &str, text: String, style: Option<Style>) {
     let first = format!("{name:NAME_WIDTH$}");
     page.hanging(&first, Some(Style::Dim), NAME_WIDTH, &Paragraph::default().foreign(style, text));
 }
@@ -126,7 +127,7 @@ fn rows(stored: &StoredConversation, c: &Conversation, tz: &TimeZone) -> Vec<(&'
     }
     add("sources", sources);
     if let Some(encrypted) = &c.encrypted {
-        let came = format!("{} messages", encrypted.opened + encrypted.unreadable);
+        let came = counted(encrypted.opened.saturating_add(encrypted.unreadable), "message");
         let closed =
             if encrypted.unreadable > 0 { format!("{} not opened", encrypted.unreadable) } else { String::new() };
         let keys = encrypted.key_ids.iter().take(3).map(|id| format!("key 0x{id}"));

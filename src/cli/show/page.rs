@@ -6,6 +6,9 @@ use super::super::paragraph::Paragraph;
 /// Narrowest column that text is set in, however far it is indented.
 const NARROWEST: usize = 20;
 
+/// Columns before the further lines of a text that begins at the left edge.
+const CONTINUED: usize = 4;
+
 /// Lines that wait to be printed.
 pub(super) struct Page<'o> {
     output: &'o Output,
@@ -25,12 +28,13 @@ impl<'o> Page<'o> {
 
     /// The program's own words, on a line of their own.
     pub(super) fn own(&mut self, style: Style, text: &str) {
-        self.paragraph(&Paragraph::default().own(Some(style), text), "");
+        self.hanging("", None, 0, &Paragraph::default().own(Some(style), text));
     }
 
-    /// A paragraph, each line behind `indent`.
-    pub(super) fn paragraph(&mut self, paragraph: &Paragraph<'_>, indent: &str) {
-        self.hanging(indent, None, indent.len(), paragraph);
+    /// Foreign text on lines of its own. It stands at the left edge with its first line alone: the next one could be made to
+    /// look like a line of the frame.
+    pub(super) fn foreign(&mut self, paragraph: &Paragraph<'_>) {
+        self.hanging("", None, CONTINUED, paragraph);
     }
 
     /// A paragraph behind `first` (the program's own words, `columns` wide) and, from its second line on, behind as much

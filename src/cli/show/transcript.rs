@@ -3,12 +3,12 @@
 //! The columns of the frame (time and role) hold the program's own words alone. Foreign text stands behind them and is indented
 //! by as much on every further line, so that no message can look like another one.
 
-use super::super::output::{Style, date_and_clock};
+use super::super::output::{Style, counted, date_and_clock};
 use super::super::paragraph::Paragraph;
 use super::View;
 use super::page::Page;
 use super::timeline::{Entry, Event, LABEL_WIDTH, timeline};
-use chatvault::conversation::{MASK, Message, Role, flattened, is_encrypted_marker, plain_text};
+use chatvault::conversation::{MASK, Message, Role, SdeValue, flattened, is_encrypted_marker, plain_text};
 use chatvault::search::highlight::merged_ranges;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -79,17 +79,22 @@ fn entries_around(entries: &[Entry<'_>], around: super::Part) -> Range<usize> {
     from..to
 }
 
-/// Says what is not printed.
+/// Says what is not printed: how many messages, which, and what else.
 fn elided(entries: &[Entry<'_>], page: &mut Page<'_>) {
-    let messages = entries.iter().filter(|entry| matches!(entry, Entry::Message(..))).count();
-    let counted = |count: usize, one: &str| super::super::output::counted(count as u64, one);
-    let text = match (messages, entries.len() - messages) {
-        (0, 0) => return,
-        (0, events) => counted(events, "event"),
-        (messages, 0) => counted(messages, "message"),
-        (messages, events) => format!("{} and {}", counted(messages, "message"), counted(events, "event")),
-    };
-    page.own(Style::Dim, &format!("… {text} …"));
+    let mut indices = entries.iter().filter_map(|entry| match entry {
+        Entry::Message(index, _) => Some(*index),
+        Entry::Event(_) => None,
+    });
+    let events = entries.len() - indices.clone().count();
+    let messages = indices.next().map(|first| match indices.clone().next_back() {
+        Some(last) => format!("{} (m{first} to m{last})", counted((indices.count() + 1) as u64, "message")),
+        None => format!("1 message (m{first})"),
+    });
+    let events = (events > 0).then(|| counted(events as u64, "event"));
+    let said: Vec<String> = messages.into_iter().chain(events).collect();
+    if !said.is_empty() {
+        page.own(Style::Dim, &format!("… {} …", said.join(" and ")));
+    }
 }
 
 fn print_event(event: &Event, clock: &str, page: &mut Page<'_>) {
@@ -133,9 +138,10 @@ fn print_message(
     if text.is_empty() && held.is_none() {
         line = line.own(Some(Style::Dim), "(no text)");
     }
+    let gap = if text.is_empty() { "" } else { " " };
     line = line.marked(style, text, hits);
     if let Some(held) = held {
-        line = line.own(None, " ").foreign(Some(Style::Dim), held);
+        line = line.own(None, gap).foreign(Some(Style::Dim), held);
     }
     page.hanging(&frame, None, FRAME_WIDTH, &line);
 }
@@ -197,8 +203,16 @@ fn marks(message: &Message, proven: &Proven<'_>, view: &View<'_>) -> Vec<Mark> {
         _ if message.kind == "3" => Some(Mark::Link),
         _ if format.contains("RICH") || format.contains("QUICK") => Some(Mark::Rich),
         _ if format.contains("FORM") => Some(Mark::Form),
-        _ if message.attachment.is_some() => Some(Mark::Attached),
-        _ => None,
+        // Chat lines name no format; what they carry tells it.
+        _ => message.attachment.as_deref().map(|attachment| {
+            let fields = flattened(attachment);
+            let has = |names: &[&str]| fields.iter().any(|field| names.contains(&name_of(field)));
+            match () {
+                () if has(&["relativePath", "fileSize"]) => Mark::File,
+                () if has(&["url", "externalFileLink"]) => Mark::Link,
+                () => Mark::Attached,
+            }
+        }),
     };
     marks.extend(what);
     marks
@@ -213,10 +227,11 @@ fn held(message: &Message, text: &str) -> Option<String> {
     }
     let attachment = message.attachment.as_deref()?;
     let fields = flattened(attachment);
+    let known: HashSet<&str> = text.lines().collect();
     let new: Vec<String> = fields
         .iter()
-        .filter(|field| !field.text.is_empty() && !text.lines().any(|line| line == field.text))
-        .map(|field| format!("{}={}", field.path.rsplit('.').next().unwrap_or(&field.path), field.text))
+        .filter(|field| !field.text.is_empty() && !known.contains(field.text.as_str()))
+        .map(|field| format!("{}={}", name_of(field), field.text))
         .collect();
     let more = new.len().saturating_sub(FIELDS_SHOWN);
     let mut said = new.iter().take(FIELDS_SHOWN).cloned().collect::<Vec<_>>().join(" ");
@@ -224,6 +239,11 @@ fn held(message: &Message, text: &str) -> Option<String> {
         said.push_str(&format!(" … {more} more, see --json"));
     }
     Some(said).filter(|said| !said.is_empty())
+}
+
+/// The last part of a field's path.
+fn name_of(field: &SdeValue) -> &str {
+    field.path.rsplit('.').next().unwrap_or(&field.path)
 }
 
 /// The lines of the proven versions, where some version is not proven.
