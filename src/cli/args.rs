@@ -1,5 +1,6 @@
 //! The command line. Only commands that work are listed.
 
+use super::choices::{Around, Top, Unit};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -286,21 +287,6 @@ pub(crate) enum SortKey {
     Transfers,
 }
 
-/// How many values are printed; `None` for all.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Top(pub(crate) Option<usize>);
-
-impl std::str::FromStr for Top {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Top, String> {
-        match text {
-            "all" => Ok(Top(None)),
-            _ => text.parse().map(|count| Top(Some(count))).map_err(|_| "neither a number nor `all`".to_owned()),
-        }
-    }
-}
-
 #[derive(Args, Debug)]
 pub(crate) struct Show {
     /// Conversation id, or a hit's key
@@ -332,30 +318,6 @@ pub(crate) struct Show {
     pub(crate) tz: String,
 }
 
-/// What a part of a conversation is shown around.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Around {
-    /// A hit of the query, counted from 1: a message that holds words of it.
-    Hit(usize),
-    /// A message, by its index as in `--json`, counted from 0.
-    Message(usize),
-}
-
-impl std::str::FromStr for Around {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Around, String> {
-        let wrong = |_| "neither the number of a hit, such as 2, nor a message, such as m17".to_owned();
-        match text.strip_prefix(['m', 'M']) {
-            Some(index) => index.parse().map(Around::Message).map_err(wrong),
-            None => match text.parse().map_err(wrong)? {
-                0 => Err("hits are counted from 1; messages from m0".to_owned()),
-                hit => Ok(Around::Hit(hit)),
-            },
-        }
-    }
-}
-
 #[derive(Args, Debug)]
 pub(crate) struct Stats {
     /// Only the conversations that match
@@ -376,16 +338,6 @@ pub(crate) struct Stats {
     /// Time zone of hours, days, weeks and months
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Unit {
-    /// The one that suits the span
-    Auto,
-    Hour,
-    Day,
-    Week,
-    Month,
 }
 
 /// What the formats hold, for `export --help`.

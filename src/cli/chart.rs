@@ -144,17 +144,17 @@ mod tests {
 
     #[test]
     fn figures_are_aligned_and_bars_are_in_proportion() {
-        let rows = rows(&[("Sales", 1000), ("退款", 500), ("none", 0), ("rare", 1)]);
+        let rows = rows(&[("Sales", 1000), ("退款", 470), ("none", 0), ("rare", 1)]);
         assert_eq!(
             lines(&rows, 1501, 40, Glyphs::Eighths),
             [
-                "  Sales  1,000  66.6% █████████████████",
-                "  退款     500  33.3% ████████▌",
+                "  Sales  1,000  66.6% ██████████████████",
+                "  退款     470  31.3% ████████▌",
                 "  none       0",
                 "  rare       1  <0.1% ▏",
             ]
         );
-        assert_eq!(lines(&rows, 1501, 40, Glyphs::Ascii)[1], "  退款     500  33.3% #########");
+        assert_eq!(lines(&rows, 1501, 40, Glyphs::Ascii)[1], "  退款     470  31.3% #########");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod activity;
 mod args;
 mod audit;
 mod chart;
+mod choices;
 mod demo;
 mod doctor;
 mod exit;

@@ -247,8 +247,7 @@ mod tests {
             (None, vec!["my \u{1b}[1;33mlost order\u{1b}[0m"]),
             (Some(8), vec!["my \u{1b}[1;33mlost\u{1b}[0m", "\u{1b}[1;33morder\u{1b}[0m"]),
         ] {
-            let mut hits = Vec::new();
-            hits.push(3..13);
+            let hits: Vec<Range<usize>> = std::iter::once(3..13).collect();
             assert_eq!(Paragraph::default().marked(None, text, hits).lines(width, &output), expected);
         }
     }

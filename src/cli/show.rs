@@ -7,7 +7,8 @@ mod sources;
 mod timeline;
 mod transcript;
 
-use super::args::{Around, Show};
+use super::args::Show;
+use super::choices::Around;
 use super::exit::{Exit, Failure};
 use super::limits::Limits;
 use super::output::{Output, Style, counted, json_time, printable, text_width, time_zone};

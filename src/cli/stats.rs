@@ -1,7 +1,8 @@
 //! `stats`: counts and charts over all conversations, or those that match a query.
 
-use super::args::{Stats, Unit};
+use super::args::Stats;
 use super::chart::share;
+use super::choices::Unit;
 use super::exit::{Exit, Failure};
 use super::output::{Output, Style, counted, number, readable_duration, time_zone};
 use super::search::{coverage_json, request, warn_if_incomplete};

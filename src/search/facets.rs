@@ -164,7 +164,7 @@ pub(super) enum Segment {
         term_of: Vec<u32>,
         by_term: Vec<u64>,
     },
-    Messages(RoleCounts),
+    Messages(Box<RoleCounts>),
     Text {
         column: Option<StrColumn>,
         by_ordinal: Vec<u64>,
@@ -215,7 +215,7 @@ impl Collector for FacetCollector<'_> {
             }
             Facet::Duration => number(f.duration, SECOND_MS),
             Facet::Queue => number(f.queue, SECOND_MS),
-            Facet::Messages => Ok(Segment::Messages(RoleCounts::new(reader.clone(), f.stored))),
+            Facet::Messages => Ok(Segment::Messages(Box::new(RoleCounts::new(reader.clone(), f.stored)))),
         });
         Ok(FacetSegment(segments.collect::<tantivy::Result<_>>()?))
     }
