@@ -33,7 +33,8 @@ const CHARTS: [Facet; 10] = [
 /// Units of time, finest first.
 const UNITS: [Facet; 4] = [Facet::Hour, Facet::Day, Facet::Week, Facet::Month];
 
-/// Conversations whose transcripts are read without being asked for it: a second or a few.
+/// Conversations whose transcripts are read without being asked for it. Measured: 8,000 took half a second of processor time in a
+/// debug build, so these take seconds.
 const READ_UNASKED: u64 = 100_000;
 
 /// The figures of an answer.
