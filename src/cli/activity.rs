@@ -1,6 +1,7 @@
 //! `stats --stream data-access/agent-activity`: how long each agent was in which state.
 
-use super::args::Figures;
+use super::args::Stats;
+use super::choices::Unit;
 use super::exit::{Exit, Failure};
 use super::open;
 use super::output::{Output, counted, number, printable, readable_duration};
@@ -11,7 +12,7 @@ use std::path::Path;
 /// Agents that a terminal gets; `--json` has all.
 const SHOWN: usize = 40;
 
-pub(super) fn run(stream: &str, figures: &Figures, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     if stream != AGENT_ACTIVITY {
         let message = format!("--stream {stream:?} has no figures of its own");
         return Err(Failure::usage(message).hint(format!(
@@ -19,7 +20,7 @@ pub(super) fn run(stream: &str, figures: &Figures, vault: &Path, output: &Output
             OPERATIONS.join(", ")
         )));
     }
-    if figures.are_asked_for() {
+    if args.figures.are_asked_for() || args.by != Unit::Auto {
         return Err(Failure::usage(format!("{AGENT_ACTIVITY} is summed up as a whole")).hint(format!(
             "--by, --from, --to, --call, --skill, --agent, --metric and --at are for {}",
             OPERATIONS.join(", ")

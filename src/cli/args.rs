@@ -1,5 +1,6 @@
 //! The command line. Only commands that work are listed.
 
+use super::choices::{Around, Top, Unit};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -296,9 +297,13 @@ pub(crate) struct Search {
     /// Scan the archived files with the same query and compare: exits with 9 where the index differs
     #[arg(long, conflicts_with = "count")]
     pub(crate) prove: bool,
-    /// Count by these: end_reason,start_reason,skill,agent,device,type,source,transfers,mcs,hour,day,week,month
+    /// Count by these: end_reason,start_reason,closed_by,skill,agent,device,origin,type,status,source,transfers,
+    /// mcs,csat,hour,day,week,month,hour_of_day,weekday
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) facets: Vec<String>,
+    /// Values printed for each facet, or `all`; --json always has all
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) top: Top,
     /// Time zone of dates in the query and in the output, such as Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
@@ -319,6 +324,7 @@ impl Search {
             digest: false,
             prove: false,
             facets: Vec::new(),
+            top: Top(None),
             tz,
         }
     }
@@ -366,6 +372,18 @@ pub(crate) struct Show {
     /// Print where sources differ, field by field
     #[arg(long, conflicts_with_all = ["raw", "revisions"])]
     pub(crate) sources: bool,
+    /// Mark the words that make the conversation a hit of this query
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, conflicts_with_all = ["raw", "revisions", "sources"])]
+    pub(crate) query: Option<String>,
+    /// Only the lines around this hit of the query (1 is the first), or around a message by its index, such as m17
+    #[arg(long, value_name = "HIT", conflicts_with_all = ["raw", "revisions", "sources"])]
+    pub(crate) around: Option<Around>,
+    /// Messages shown before and after it
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "around")]
+    pub(crate) context: usize,
+    /// Do not start a pager ($CHATVAULT_PAGER, $PAGER, else `less -FRX`) for what is longer than the terminal
+    #[arg(long)]
+    pub(crate) no_pager: bool,
     /// Time zone of the output
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
@@ -385,7 +403,16 @@ pub(crate) struct Stats {
     pub(crate) stream: Option<String>,
     #[command(flatten)]
     pub(crate) figures: Figures,
-    /// Time zone of days
+    /// Unit of the chart over time; with --stream 5m, hour (what auto means there) or day
+    #[arg(long, value_name = "UNIT", default_value = "auto")]
+    pub(crate) by: Unit,
+    /// Values printed for each chart, or `all`; --json always has all
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) top: Top,
+    /// Count messages by role whatever the number of conversations; up to 100,000 they always are
+    #[arg(long, conflicts_with = "stream")]
+    pub(crate) messages: bool,
+    /// Time zone of hours, days, weeks and months
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
 }
@@ -393,9 +420,6 @@ pub(crate) struct Stats {
 /// What of an operational stream is wanted.
 #[derive(Args, Debug)]
 pub(crate) struct Figures {
-    /// Put figures together by this [default: hour]
-    #[arg(long, value_name = "STEP", requires = "stream")]
-    pub(crate) by: Option<FigureStep>,
     /// Figures from this time on, such as 2026-11-20, 2026-11-20T10:05 or -6h
     #[arg(long, value_name = "TIME", requires = "stream", allow_hyphen_values = true)]
     pub(crate) from: Option<String>,
@@ -425,18 +449,10 @@ pub(crate) struct Figures {
 impl Figures {
     /// Whether any of them was given.
     pub(crate) fn are_asked_for(&self) -> bool {
-        let Figures { by, from, to, call, skill, agent, metric, at, conversations } = self;
+        let Figures { from, to, call, skill, agent, metric, at, conversations } = self;
         let texts = [from, to, call, skill, agent, at, conversations];
-        by.is_some() || !metric.is_empty() || texts.iter().any(|text| text.is_some())
+        !metric.is_empty() || texts.iter().any(|text| text.is_some())
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FigureStep {
-    #[value(name = "5m")]
-    FiveMinutes,
-    Hour,
-    Day,
 }
 
 /// What the formats hold, for `export --help`.

@@ -3,16 +3,15 @@
 use super::args::{Search, SortKey, SyntaxName};
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, number, printable, time_zone};
-use super::{hit, now_ms, open, open_index, prove};
+use super::{facets, hit, now_ms, open, open_index, prove, shell_path, shell_word};
 use chatvault::index::Reader;
 use chatvault::pipeline::{self, Coverage};
-use chatvault::search::facets::{Facet, FacetCount, FacetValue};
-use chatvault::search::field::{end_reason_label, start_reason_label};
+use chatvault::search::facets::Facet;
 use chatvault::search::parse::ParseOptions;
 use chatvault::search::syntax::Syntax;
 use chatvault::search::{Cursor, SearchAnswer, SearchRequest, Sort, search_after};
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -40,7 +39,7 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
     let answer = search_after(&reader, &request, cursor.as_ref())?;
     let coverage = pipeline::coverage(&archive, &reader)?;
     if args.digest || args.prove {
-        let head = head(&asked, &answer, coverage, None);
+        let head = head(&asked, &reader, &answer, coverage, None)?;
         let exit = prove::run(args, vault, &archive, &reader, &request, head, output)?;
         if !output.for_machines() {
             warn_if_incomplete(coverage);
@@ -48,12 +47,13 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
         return Ok(exit);
     }
     let next = answer.hits.next(&reader, now_ms)?.map(|cursor| cursor.to_string());
-    let head = head(&asked, &answer, coverage, next.as_deref());
+    let head = head(&asked, &reader, &answer, coverage, next.as_deref())?;
     match (output.json, output.ndjson) {
         (true, _) => print_json(head, &reader, &answer, args.count)?,
         (_, true) => print_stream(head, &reader, &answer, output)?,
         _ => {
-            print_text(&reader, &answer, coverage, args.count, &tz, output)?;
+            print_text(&reader, &answer, coverage, args, &tz, output)?;
+            note_how_to_read(args, &asked.normalised, vault, &reader, &answer, output)?;
             if let Some(next) = next {
                 output.note(&format!("next page: {}", next_page(&next)));
             }
@@ -107,13 +107,6 @@ fn next_page(cursor: &str) -> String {
         words.extend(["--after".to_owned(), cursor.to_owned()]);
     }
     words.join(" ")
-}
-
-/// A word as an argument of a shell command.
-fn shell_word(word: &str) -> String {
-    let is_plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+:@=,%".contains(c));
-    let word = printable(word);
-    if is_plain { word.into_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// A query as typed, and as understood.
@@ -194,39 +187,14 @@ fn facet(name: &str) -> Result<Facet, Failure> {
     })
 }
 
-/// The label of a facet's value, where it has one.
-pub(super) fn label(facet: Facet, value: &FacetValue) -> Option<&'static str> {
-    match (facet, value) {
-        (Facet::EndReason, FacetValue::Number(code)) => end_reason_label(*code),
-        (Facet::StartReason, FacetValue::Number(code)) => start_reason_label(*code),
-        _ => None,
-    }
-}
-
-pub(super) fn facets_json(facets: &[(Facet, Vec<FacetCount>)]) -> Value {
-    let mut all = Map::new();
-    for (facet, counts) in facets {
-        let counts = counts.iter().map(|entry| {
-            let value = match &entry.value {
-                None => Value::Null,
-                Some(FacetValue::Number(number)) => json!(number),
-                Some(FacetValue::Text(text)) => json!(text),
-            };
-            let mut fields = Map::new();
-            fields.insert("value".into(), value);
-            if let Some(label) = entry.value.as_ref().and_then(|value| label(*facet, value)) {
-                fields.insert("label".into(), json!(label));
-            }
-            fields.insert("count".into(), json!(entry.count));
-            Value::Object(fields)
-        });
-        all.insert(facet.name().into(), counts.collect());
-    }
-    Value::Object(all)
-}
-
-fn head(asked: &Asked<'_>, answer: &SearchAnswer, coverage: Coverage, next: Option<&str>) -> Value {
-    json!({
+fn head(
+    asked: &Asked<'_>,
+    reader: &Reader,
+    answer: &SearchAnswer,
+    coverage: Coverage,
+    next: Option<&str>,
+) -> Result<Value, Failure> {
+    Ok(json!({
         "schema_version": 1,
         "query": asked.text,
         "syntax": asked.syntax.name(),
@@ -234,9 +202,9 @@ fn head(asked: &Asked<'_>, answer: &SearchAnswer, coverage: Coverage, next: Opti
         "total": { "value": answer.total, "exact": true },
         "not_conversations": answer.left_out,
         "coverage": coverage_json(coverage),
-        "facets": facets_json(&answer.facets),
+        "facets": facets::json(&answer.facets, answer.total, reader)?,
         "next": next,
-    })
+    }))
 }
 
 fn hit_json(reader: &Reader, answer: &SearchAnswer, at: usize) -> Result<Value, Failure> {
@@ -278,11 +246,11 @@ fn print_text(
     reader: &Reader,
     answer: &SearchAnswer,
     coverage: Coverage,
-    count: bool,
+    args: &Search,
     tz: &TimeZone,
     output: &Output,
 ) -> Result<(), Failure> {
-    if count {
+    if args.count {
         outln!("{}", answer.total);
         note_left_out(answer, output);
         warn_if_incomplete(coverage);
@@ -292,7 +260,7 @@ fn print_text(
         let found = answer.hits.load(reader, at, SNIPPETS)?;
         hit::print(&found.stored, &found.merged, &found.snippets, tz, output);
     }
-    print_facets(&answer.facets);
+    facets::print(&answer.facets, answer.total, args.top.0, reader, tz)?;
     let shown = answer.hits.len() as u64;
     let mut summary = counted(answer.total, "conversation");
     if shown < answer.total {
@@ -301,6 +269,44 @@ fn print_text(
     output.note(&summary);
     note_left_out(answer, output);
     warn_if_incomplete(coverage);
+    Ok(())
+}
+
+/// The command that shows the first hit with its words marked.
+fn note_how_to_read(
+    args: &Search,
+    normalised: &str,
+    vault: &Path,
+    reader: &Reader,
+    answer: &SearchAnswer,
+    output: &Output,
+) -> Result<(), Failure> {
+    if args.count || output.quiet || answer.hits.is_empty() {
+        return Ok(());
+    }
+    let first = answer.hits.load(reader, 0, 0)?;
+    let id = first.merged.conversation_id.clone().filter(|_| first.merged.supplement.is_none());
+    let id = id.unwrap_or_else(|| first.stored.key());
+    let mut words = vec!["chatvault".to_owned()];
+    if !super::settings::find_vault(None).is_ok_and(|found| super::absolute(&found) == super::absolute(vault)) {
+        words.extend(["--vault".to_owned(), shell_path(vault)]);
+    }
+    words.push("show".to_owned());
+    // `show` takes our own syntax.
+    let query = if args.syntax == SyntaxName::Chatvault { args.query.join(" ") } else { normalised.to_owned() };
+    words.push(format!("--query={}", shell_word(&query)));
+    if args.tz != "UTC" {
+        words.extend(["--tz".to_owned(), shell_word(&args.tz)]);
+    }
+    if id.starts_with('-') {
+        words.push("--".to_owned());
+    }
+    words.push(shell_word(&id));
+    let command = words.join(" ");
+    // An id that cannot be printed cannot be typed either.
+    if printable(&command) == command.as_str() {
+        output.note(&format!("to read the first: {command}"));
+    }
     Ok(())
 }
 
@@ -373,32 +379,4 @@ pub(super) fn coverage_json(coverage: Coverage) -> Value {
         "damaged_names": coverage.damaged_names,
         "complete": coverage.complete,
     })
-}
-
-/// Facets as small bar charts.
-pub(super) fn print_facets(facets: &[(Facet, Vec<FacetCount>)]) {
-    for (facet, counts) in facets {
-        outln!("{}", facet.name());
-        let name = |entry: &FacetCount| match &entry.value {
-            None => "(none)".to_owned(),
-            Some(value @ FacetValue::Number(number)) => match label(*facet, value) {
-                Some(label) => format!("{number} {label}"),
-                None => number.to_string(),
-            },
-            Some(FacetValue::Text(text)) => printable(text).chars().take(40).collect(),
-        };
-        let names: Vec<String> = counts.iter().map(name).collect();
-        let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        let most = counts.iter().map(|entry| entry.count).max().unwrap_or(1).max(1);
-        let figures = number(most).len();
-        let bar_width = super::output::width().saturating_sub(name_width + figures + 6).clamp(5, 60) as u64;
-        for (entry, name) in counts.iter().zip(&names) {
-            let eighths = (entry.count * bar_width * 8).div_ceil(most) as usize;
-            let mut bar = "█".repeat(eighths / 8);
-            bar.extend(
-                [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(eighths % 8).filter(|_| !eighths.is_multiple_of(8)),
-            );
-            outln!("  {name:name_width$}  {:>figures$} {bar}", number(entry.count));
-        }
-    }
 }

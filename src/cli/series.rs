@@ -1,6 +1,7 @@
 //! `stats --stream`: the history of an operational stream as tables and charts.
 
-use super::args::{FigureStep, Figures, Stats};
+use super::args::{Figures, Stats};
+use super::choices::Unit;
 use super::exit::{Exit, Failure};
 use super::limits::Limits;
 use super::output::{Output, Style, counted, number, printable, readable_duration, readable_time, time_zone, width};
@@ -38,11 +39,13 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
             output,
         );
     }
-    let by = args.figures.by.unwrap_or(FigureStep::Hour);
-    let step = match by {
-        FigureStep::FiveMinutes => TableStep::FiveMinutes,
-        FigureStep::Hour => TableStep::Hour,
-        FigureStep::Day => TableStep::Day,
+    let (step, name) = match args.by {
+        Unit::FiveMinutes => (TableStep::FiveMinutes, "5m"),
+        Unit::Auto | Unit::Hour => (TableStep::Hour, "hour"),
+        Unit::Day => (TableStep::Day, "day"),
+        Unit::Week | Unit::Month => {
+            return Err(Failure::usage("figures are put together by 5m, hour or day").hint("--by day"));
+        }
     };
     let bucketing = Bucketing { step, tz: tz.clone() };
     let mut table = SeriesTable::new(bucketing, filter.skill.clone(), filter.agent.clone());
@@ -56,15 +59,10 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
             .hint("choose a longer step (--by hour, --by day) or a shorter time (--from, --to)")
     })?;
     keep_metrics(&mut tables, &args.figures.metric)?;
-    let by = match by {
-        FigureStep::FiveMinutes => "5m",
-        FigureStep::Hour => "hour",
-        FigureStep::Day => "day",
-    };
     if output.for_machines() {
         let whole = series_json::Whole {
             stream,
-            by,
+            by: name,
             tz: &args.tz,
             filter: &filter,
             report: &report,

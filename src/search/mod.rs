@@ -15,11 +15,13 @@ pub mod dtsearch;
 mod expand;
 pub mod facets;
 pub mod field;
+pub mod figures;
 mod foreign;
 mod found;
 pub mod highlight;
 mod lex;
 mod matcher;
+pub mod names;
 mod order;
 pub mod parse;
 mod pattern;
@@ -34,6 +36,7 @@ pub mod syntax;
 mod time;
 mod transcript;
 mod value;
+mod within;
 mod words;
 
 #[cfg(test)]
@@ -52,3 +55,4 @@ pub(crate) use matcher::View;
 pub use matcher::{Highlight, Matcher};
 pub use order::Sort;
 pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, for_each_key, search, search_after};
+pub use within::{Within, within};

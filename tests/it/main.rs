@@ -22,6 +22,7 @@ mod messaging;
 mod oauth;
 mod openpgp;
 mod operations;
+mod reading;
 mod repair;
 mod salvage;
 mod schemas;
