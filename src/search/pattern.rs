@@ -17,6 +17,8 @@ pub(super) fn searchable(text: &str) -> bool {
         let punctuation = c.is_ascii_punctuation()
             || matches!(c, '¡' | '¿' | '«' | '»' | '·' | '§' | '¶' | '´' | '¨' | '¯' | '¸')
             || matches!(c, '\u{2000}'..='\u{206f}' | '\u{3000}'..='\u{303f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}');
+        // Among the signs of CJK are letters and numerals: 々 〇 〡.
+        let punctuation = punctuation && !c.is_alphanumeric();
         !punctuation && !c.is_whitespace() && !c.is_control()
     })
 }
