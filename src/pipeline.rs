@@ -22,6 +22,7 @@ mod index_report;
 mod indexing;
 mod notes;
 pub mod repair;
+mod saved;
 mod watching;
 
 pub use activity::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes, StateTimes, agent_activity};
@@ -30,6 +31,7 @@ pub use bag_import::{BagReport, RefusedBag};
 pub use importing::{ImportProblem, ImportReport, ImportedKind};
 pub use index_report::{EncryptedCounts, FileProblems, IndexReport, SalvageCounts, StreamCounts};
 pub use indexing::RunOptions;
+pub use saved::{SAVED_SEARCHES, SavedFileError, change_saved_searches, saved_searches};
 pub use watching::{Paces, Round, watch};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};

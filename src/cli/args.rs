@@ -81,6 +81,8 @@ pub(crate) enum Command {
     /// Find conversations
     #[command(after_long_help = FORMS)]
     Search(Search),
+    /// Name queries and keep them in the vault: `saved:NAME` stands for one in any query
+    Saved(super::saved::Saved),
     /// Show one conversation as a transcript
     Show(Show),
     /// Count and chart conversations
@@ -240,17 +242,24 @@ Queries:
                                         engagement attributes: anywhere, by path, by number
   has:transfer  has:sde  has:form  has:link  has:file  has:survey  has:encrypted  has:revision  has:masked
   type:survey  type:web-session         records that are no conversation; found only by their type
+  saved:NAME                            a saved search (`chatvault saved`), alone or in a query
   *                                     everything
+
+Term reports: a file with one query a line (# comments; NAME, a tab, QUERY). Each is counted by
+conversations, by those that no other finds, by messages, hits, agent and month; together by their
+union and overlap. A QUERY beside it is the scope. Exits with 3 when a line cannot be read.
 
 Examples:
   chatvault search 'consumer:\"cancel my order\" start:2026-06' --facets day,skill
   chatvault search 'refund -agent:sorry' --limit all --ndjson
-  chatvault search -- '-refund'";
+  chatvault search -- '-refund'
+  chatvault search 'start:2026-06' --term-report terms.txt --format csv --out hits.csv
+  chatvault search refund --sample 5% --seed matter-17";
 
 #[derive(Args, Debug)]
 pub(crate) struct Search {
     /// The query, best in quotes; one that starts with a hyphen goes behind `--`
-    #[arg(required = true, value_name = "QUERY")]
+    #[arg(required_unless_present = "term_report", value_name = "QUERY")]
     pub(crate) query: Vec<String>,
     /// Hits to print, or `all`
     #[arg(long, value_name = "N", default_value = "20")]
@@ -270,6 +279,10 @@ pub(crate) struct Search {
     /// Time zone of dates in the query and in the output, such as Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
+    #[command(flatten)]
+    pub(crate) sample: super::sample::SampleOptions,
+    #[command(flatten)]
+    pub(crate) report: super::terms::ReportOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -12,6 +12,7 @@ mod stdout;
 mod activity;
 mod args;
 mod audit;
+mod columns;
 mod demo;
 mod doctor;
 mod exit;
@@ -28,12 +29,15 @@ mod output;
 mod plan;
 mod progress;
 mod repair;
+mod sample;
+mod saved;
 mod search;
 mod settings;
 mod show;
 mod simulate;
 mod stats;
 mod sync;
+mod terms;
 mod verify;
 mod watch;
 
@@ -87,6 +91,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Gaps(args) => gaps::run(&args, &vault()?, output),
         Command::Index(args) => index::run(&args, &vault()?, output),
         Command::Search(args) => search::run(&args, &vault()?, output),
+        Command::Saved(args) => saved::run(&args, &vault()?, output),
         Command::Show(args) => show::run(&args, &vault()?, output),
         Command::Stats(args) => stats::run(&args, &vault()?, output),
         Command::Export(args) => export::run(&args, &vault()?, output),

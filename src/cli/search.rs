@@ -3,13 +3,14 @@
 use super::args::{Search, SortKey};
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, number, printable, time_zone};
-use super::{hit, open, open_index};
+use super::{hit, open, open_index, sample, saved, terms};
 use chatvault::index::Reader;
 use chatvault::pipeline::{self, Coverage};
+use chatvault::search::complaint::QueryError;
 use chatvault::search::facets::{Facet, FacetCount, FacetValue};
 use chatvault::search::field::{end_reason_label, start_reason_label};
-use chatvault::search::parse::{ParseOptions, parse_located};
-use chatvault::search::{SearchAnswer, SearchRequest, Sort, search};
+use chatvault::search::parse::{Located, ParseOptions, parse_located};
+use chatvault::search::{SearchAnswer, SearchRequest, Sort, search_sample};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
@@ -19,12 +20,20 @@ use std::path::Path;
 const SNIPPETS: usize = 3;
 
 pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    if let Some(file) = &args.report.term_report {
+        return terms::run(file, args, vault, output);
+    }
     let archive = open(vault)?;
     let reader = open_index(vault)?;
     let tz = time_zone(&args.tz)?;
     let text = args.query.join(" ");
-    let mut request = request(&text, &tz)?;
-    request.limit = if args.count { Some(0) } else { limit(&args.limit)? };
+    let mut request = request(&text, &tz, vault)?;
+    let wanted = sample::wanted(&args.sample)?;
+    request.limit = match (args.count, &wanted) {
+        (true, _) => Some(0),
+        (false, Some(_)) => None,
+        (false, None) => limit(&args.limit)?,
+    };
     request.sort = args.sort.map(|key| match key {
         SortKey::Relevance => Sort::Relevance,
         SortKey::Start => Sort::Start,
@@ -35,22 +44,33 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
     });
     request.reverse = args.reverse;
     request.facets = args.facets.iter().map(|name| facet(name)).collect::<Result<_, _>>()?;
-    let answer = search(&reader, &request)?;
+    let (answer, drawn) = search_sample(&reader, &request, wanted.as_ref())?;
     let coverage = pipeline::coverage(&archive, &reader)?;
+    let mut head = head(&text, &answer, coverage);
+    if let (Some(drawn), Some(head)) = (&drawn, head.as_object_mut()) {
+        head.insert("sample".into(), sample::json(drawn));
+    }
     match (output.json, output.ndjson) {
-        (true, _) => print_json(&text, &reader, &answer, coverage, args.count)?,
-        (_, true) => print_stream(&text, &reader, &answer, coverage, output)?,
+        (true, _) => print_json(&head, &reader, &answer, args.count)?,
+        (_, true) => print_stream(head, &reader, &answer, output)?,
         _ => print_text(&reader, &answer, coverage, args.count, &tz, output)?,
+    }
+    if let Some(drawn) = drawn.filter(|_| !output.for_machines()) {
+        sample::note(&drawn, output);
     }
     Ok(Exit::Complete)
 }
 
-/// A request with defaults.
-pub(super) fn request(text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
+/// Reads a query as it was typed: what is saved in it stays a name.
+pub(super) fn read_query(text: &str, tz: &TimeZone) -> Result<Located, QueryError> {
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    let query = parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })?;
+    parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })
+}
+
+/// A request with defaults; what is saved in the vault is put in its place.
+pub(super) fn request(text: &str, tz: &TimeZone, vault: &Path) -> Result<SearchRequest, Failure> {
     Ok(SearchRequest {
-        query,
+        query: saved::expanded(read_query(text, tz)?, text, vault)?,
         text: text.to_owned(),
         sort: None,
         reverse: false,
@@ -129,20 +149,13 @@ fn hit_json(reader: &Reader, answer: &SearchAnswer, at: usize) -> Result<Value, 
 }
 
 /// One document, its hits written one by one: a million of them must not be in memory at once.
-fn print_json(
-    text: &str,
-    reader: &Reader,
-    answer: &SearchAnswer,
-    coverage: Coverage,
-    count: bool,
-) -> Result<(), Failure> {
+fn print_json(head: &Value, reader: &Reader, answer: &SearchAnswer, count: bool) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let head = head(text, answer, coverage);
     if count {
-        serde_json::to_writer_pretty(&mut out, &head).map_err(io::Error::from)?;
+        serde_json::to_writer_pretty(&mut out, head).map_err(io::Error::from)?;
         return Ok(writeln!(out)?);
     }
-    let mut opening = serde_json::to_string_pretty(&head).map_err(io::Error::from)?;
+    let mut opening = serde_json::to_string_pretty(head).map_err(io::Error::from)?;
     // The hits go in before the brace that closes the document.
     opening.truncate(opening.trim_end().strip_suffix('}').unwrap_or(&opening).trim_end().len());
     write!(out, "{opening},\n  \"hits\": [")?;
@@ -154,14 +167,8 @@ fn print_json(
     Ok(out.flush()?)
 }
 
-fn print_stream(
-    text: &str,
-    reader: &Reader,
-    answer: &SearchAnswer,
-    coverage: Coverage,
-    output: &Output,
-) -> Result<(), Failure> {
-    output.document(head(text, answer, coverage), "summary")?;
+fn print_stream(head: Value, reader: &Reader, answer: &SearchAnswer, output: &Output) -> Result<(), Failure> {
+    output.document(head, "summary")?;
     for at in 0..answer.hits.len() {
         output.document(hit_json(reader, answer, at)?, "hit")?;
     }

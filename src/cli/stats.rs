@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Stats, vault: &Path, output: &Output) -> Result<Exit, F
     }
     let archive = open(vault)?;
     let reader = open_index(vault)?;
-    let mut request = request(&args.query, &time_zone(&args.tz)?)?;
+    let mut request = request(&args.query, &time_zone(&args.tz)?, vault)?;
     request.limit = Some(0);
     request.facets = CHARTS.to_vec();
     let mut answer = search(&reader, &request)?;

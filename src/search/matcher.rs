@@ -79,11 +79,28 @@ impl Matcher {
         !is_hidden && self.root.holds(&View::of(stored, &merged))
     }
 
+    /// Whether the query holds for a record of whatever kind that was cut into words already.
+    pub(super) fn holds(&self, view: &View<'_>) -> bool {
+        self.root.holds(view)
+    }
+
+    /// The places that made the conversation match, each once, in order: message, first byte and end of a word or a
+    /// phrase. Each side of a proximity is a place of its own.
+    pub(super) fn places(&self, view: &View<'_>) -> BTreeSet<(usize, usize, usize)> {
+        let mut found = BTreeSet::new();
+        self.root.collect(view, &mut |place| {
+            if let (Some(first), Some(last)) = (place.ranges.first(), place.ranges.last()) {
+                found.insert((place.line, first.start, last.end));
+            }
+        });
+        found
+    }
+
     /// The words that made the conversation match, in order; `merged` is the view the message indices count in.
     pub fn highlights(&self, stored: &StoredConversation, merged: &Conversation) -> Vec<Highlight> {
         let view = View::of(stored, merged);
         let mut found = BTreeSet::new();
-        self.root.collect(&view, &mut found);
+        self.root.collect(&view, &mut |place| place.collect(&mut found));
         found.into_iter().collect()
     }
 }
@@ -109,6 +126,8 @@ fn node(tree: &Tree) -> Node {
             Node::Turns { left: operand(&turns.left), right: operand(&turns.right), distance: turns.distance as usize }
         }
         Tree::Meta(condition) => Node::Meta(condition.clone()),
+        // Refused before a matcher is made: what it stands for is not known here.
+        Tree::Saved(_) => Node::Nothing,
     }
 }
 
@@ -120,7 +139,8 @@ fn operand(operand: &Operand) -> Vec<Wanted> {
     operand.any_of.iter().filter_map(wanted).collect()
 }
 
-struct View<'v> {
+/// A conversation with its lines cut into words, for any number of queries.
+pub(super) struct View<'v> {
     conversation: &'v Conversation,
     stored: &'v StoredConversation,
     lines: Vec<Line>,
@@ -129,7 +149,7 @@ struct View<'v> {
 }
 
 impl<'v> View<'v> {
-    fn of(stored: &'v StoredConversation, conversation: &'v Conversation) -> View<'v> {
+    pub(super) fn of(stored: &'v StoredConversation, conversation: &'v Conversation) -> View<'v> {
         View { conversation, stored, lines: lines(conversation), attributes: OnceCell::new() }
     }
 
@@ -171,22 +191,23 @@ impl Node {
         }
     }
 
-    fn collect(&self, view: &View<'_>, found: &mut BTreeSet<Highlight>) {
+    /// Calls `each` with every place that made the conversation match; some may come twice.
+    fn collect(&self, view: &View<'_>, each: &mut dyn FnMut(&Occurrence)) {
         match self {
             // Attributes are in no message, so they mark none.
             Node::All | Node::Nothing | Node::Not(_) | Node::Meta(_) => {}
             Node::Attribute(..) | Node::AttributeRange(_) => {}
             Node::And(parts) => {
                 if self.holds(view) {
-                    parts.iter().for_each(|part| part.collect(view, found));
+                    parts.iter().for_each(|part| part.collect(view, each));
                 }
             }
             Node::Or(parts) => {
-                parts.iter().filter(|part| part.holds(view)).for_each(|part| part.collect(view, found));
+                parts.iter().filter(|part| part.holds(view)).for_each(|part| part.collect(view, each));
             }
-            Node::Text(wanted) => wanted.occurrences(&view.lines).iter().for_each(|place| place.collect(found)),
+            Node::Text(wanted) => wanted.occurrences(&view.lines).iter().for_each(each),
             Node::Near { .. } | Node::Turns { .. } => {
-                self.partnered(view, false).iter().for_each(|place| place.collect(found));
+                self.partnered(view, false).iter().for_each(each);
             }
         }
     }

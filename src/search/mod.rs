@@ -7,6 +7,7 @@
 //! * Start reading at: [`query`], then `compile.rs` (what the index answers) and `matcher.rs` (what it cannot).
 
 mod attributes;
+mod bits;
 mod compile;
 pub mod complaint;
 mod expand;
@@ -14,6 +15,7 @@ pub mod facets;
 pub mod field;
 mod foreign;
 pub mod highlight;
+mod keys;
 mod lex;
 mod matcher;
 pub mod parse;
@@ -22,6 +24,10 @@ mod print;
 mod proximity;
 pub mod query;
 mod run;
+pub mod sample;
+pub mod saved;
+pub mod term_list;
+pub mod terms;
 mod time;
 mod transcript;
 mod value;
@@ -35,4 +41,4 @@ mod language_tests;
 mod property_tests;
 
 pub use matcher::{Highlight, Matcher};
-pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, Sort, search};
+pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, Sort, check, search, search_sample};

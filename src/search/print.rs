@@ -50,6 +50,7 @@ fn print(query: &Query, f: &mut Formatter<'_>, resolved: bool) -> fmt::Result {
         }
         Query::Turns(turns) => write!(f, "{} turns/{} {}", turns.left, turns.distance, turns.right),
         Query::Meta(condition) => condition_text(condition, f, resolved),
+        Query::Saved(name) => write!(f, "saved:{name}"),
         Query::Attribute(AttributeRange { path, range }) => {
             // A bare number would be a word.
             let equal = if matches!(range, Range::Exactly(_)) { "=" } else { "" };

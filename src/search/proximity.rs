@@ -61,7 +61,7 @@ impl Parser<'_, '_> {
             if side_first { format!("{one} {sign} {others}") } else { format!("{others} {sign} {one}") }
         };
         match why {
-            NotText::Meta | NotText::Attribute => {
+            NotText::Meta | NotText::Attribute | NotText::Saved => {
                 Some(if side_first { format!("{own} AND {others}") } else { format!("{others} AND {own}") })
             }
             NotText::Negated => match &side.0 {
@@ -92,6 +92,7 @@ fn grouped(query: &Query) -> String {
 enum NotText {
     Meta,
     Attribute,
+    Saved,
     Negated,
     All,
     Proximity,
@@ -106,6 +107,11 @@ impl NotText {
             }
             NotText::Attribute => {
                 format!("`{sign}` stands between texts of messages; an attribute is in no message; join it with AND")
+            }
+            NotText::Saved => {
+                format!(
+                    "`{sign}` stands between texts; a saved search is about the whole conversation; join it with AND"
+                )
             }
             NotText::Negated => {
                 format!("`{sign}` needs something that is there on both sides; put NOT outside")
@@ -138,6 +144,7 @@ fn operand(query: &Query) -> Result<Operand, NotText> {
         }
         Query::Attribute(_) => Err(NotText::Attribute),
         Query::Meta(_) => Err(NotText::Meta),
+        Query::Saved(_) => Err(NotText::Saved),
         Query::Not(_) => Err(NotText::Negated),
         Query::And(_) => Err(NotText::All),
         Query::Near(_) | Query::Turns(_) => Err(NotText::Proximity),

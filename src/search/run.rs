@@ -8,6 +8,7 @@ use super::highlight::{Snippet, snippets};
 use super::matcher::Matcher;
 use super::parse::Located;
 use super::query::Query as Tree;
+use super::sample::{self, Sample, SampleRequest};
 use crate::conversation::{Conversation, StoredConversation};
 use crate::index::{IndexError, Reader};
 use jiff::tz::TimeZone;
@@ -108,10 +109,31 @@ impl From<tantivy::TantivyError> for SearchError {
 /// # Errors
 /// [`SearchError::Query`] names every form that this version does not answer; none is dropped.
 pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchAnswer, SearchError> {
-    let refused = unsupported(&request.query);
-    if !refused.is_empty() {
-        return Err(QueryError { query: request.text.clone(), complaints: refused, more: 0 }.into());
+    Ok(search_sample(reader, request, None)?.0)
+}
+
+/// Whether this version answers every form of a query; [`search()`] asks by itself.
+///
+/// # Errors
+/// Every form that it does not answer, by name.
+pub fn check(query: &Located, text: &str) -> Result<(), QueryError> {
+    let refused = unsupported(query);
+    if refused.is_empty() {
+        return Ok(());
     }
+    Err(QueryError { query: text.to_owned(), complaints: refused, more: 0 })
+}
+
+/// Answers a request from a random sample of what it finds: totals, facets and hits are those of the sample.
+///
+/// # Errors
+/// As [`search()`].
+pub fn search_sample(
+    reader: &Reader,
+    request: &SearchRequest,
+    wanted: Option<&SampleRequest>,
+) -> Result<(SearchAnswer, Option<Sample>), SearchError> {
+    check(&request.query, &request.text)?;
     let tree = &request.query.query;
     let matcher = Matcher::new(tree);
     let Compiled { candidates, exact, ranks } = compile(tree, reader.fields());
@@ -129,6 +151,13 @@ pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchAnswer, 
     };
     let visible = without(candidates, others);
     let query = if exact { visible } else { verified(reader, &matcher, visible)? };
+    let (query, sample) = match wanted {
+        None => (query, None),
+        Some(wanted) => {
+            let (query, sample) = sample::draw(reader, query, wanted)?;
+            (query, Some(sample))
+        }
+    };
 
     let sort = request.sort.unwrap_or(if ranks { Sort::Relevance } else { Sort::Start });
     let facets = FacetCollector { facets: &request.facets, fields: *reader.fields() };
@@ -138,10 +167,11 @@ pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchAnswer, 
     let addresses = if limit == 0 { Vec::new() } else { ordered(reader, &*query, sort, request.reverse, limit)? };
     let facets =
         request.facets.iter().zip(counts).map(|(facet, counts)| (*facet, readable(*facet, counts, &request.tz)));
-    Ok(SearchAnswer { total: total as u64, left_out, facets: facets.collect(), hits: Hits { addresses, matcher } })
+    let hits = Hits { addresses, matcher };
+    Ok((SearchAnswer { total: total as u64, left_out, facets: facets.collect(), hits }, sample))
 }
 
-fn without_superseded(reader: &Reader, query: Box<dyn Query>) -> Box<dyn Query> {
+pub(super) fn without_superseded(reader: &Reader, query: Box<dyn Query>) -> Box<dyn Query> {
     if reader.superseded().is_empty() {
         return query;
     }
@@ -168,7 +198,11 @@ fn without(query: Box<dyn Query>, others: Option<Box<dyn Query>>) -> Box<dyn Que
 }
 
 /// Puts every candidate to the matcher, on all cores, and keeps those that hold. Ranking stays the candidates'.
-fn verified(reader: &Reader, matcher: &Matcher, candidates: Box<dyn Query>) -> Result<Box<dyn Query>, SearchError> {
+pub(super) fn verified(
+    reader: &Reader,
+    matcher: &Matcher,
+    candidates: Box<dyn Query>,
+) -> Result<Box<dyn Query>, SearchError> {
     let mut addresses: Vec<DocAddress> = reader.searcher().search(&candidates, &DocSetCollector)?.into_iter().collect();
     // In order, neighbours share a block of the document store.
     addresses.sort_unstable();

@@ -20,4 +20,5 @@ mod salvage;
 mod search;
 mod support;
 mod sync;
+mod terms;
 mod witness;
