@@ -17,27 +17,39 @@ fn vault() -> &'static Vault {
         let config = WorldConfig { seed: 11, revised_permille: 60, ..world(400, 30) };
         let (vault, run) = Lab::new(config, Script::default()).synced();
         run.exits(0);
-        // A second commit, so that there is more than one segment, and a survey of nobody's conversation.
+        // A second commit, so that there is more than one segment; and a survey that belongs to no conversation.
         let folder = temp_folder();
         let path = folder.path().join("more.json");
         fs::write(&path, more(["w1", "w2"], "wombat")).unwrap();
-        vault.run(&["import", &path.to_string_lossy()]).exits(0);
+        fs::write(folder.path().join("survey.json"), lonely_survey()).unwrap();
+        vault.run(&["import", &folder.path().to_string_lossy()]).exits(0);
         vault
     })
 }
 
+fn lonely_survey() -> String {
+    let survey = json!({ "id": 9, "type": 2, "conversationId": null,
+        "contents": [ { "question": "How was it?", "answer": "a refund, at last" } ] });
+    let record = json!({ "dataType": "Survey", "metaData": { "accountId": "40112233" }, "recordCollection": [ { "body": {
+        "header": { "visitId": "V1.00", "visitorId": "vis-1" }, "surveys": [survey] } } ] });
+    format!("{record}\n")
+}
+
 /// Two conversations of another year; one speaks of things that nobody else does.
 fn more(ids: [&str; 2], animal: &str) -> String {
-    let engagement = |id: &str, start_ms: i64, text: &str| {
+    let engagement = |id: &str, start_ms: i64, text: &str, answer: &str| {
         json!({ "conversationId": id, "conversationStartTime": start_ms, "conversationEndTime": start_ms + 60_000,
             "type": "LIVE_CHAT", "agentId": "9=1+1", "transcripts": [
                 { "text": text, "type": "0", "by": "Visitor", "timestamp": start_ms },
-                { "text": format!("<b>{}</b> noted: {animal}'s refund", animal.to_uppercase()), "type": "4", "by": "Agent", "agentId": "9=1+1" } ] })
+                { "text": answer, "type": "4", "by": "Agent", "agentId": "9=1+1" } ] })
     };
+    let shouted = animal.to_uppercase();
+    let asked = format!("A {animal} ate my parcel, a {shouted}! I want a refund, {animal} refund");
+    let answered = format!("<b>{shouted}</b> noted: {animal}'s refund");
     let record = json!({ "dataType": "Engagement", "metaData": { "accountId": "40112233" }, "recordCollection": [ { "body": {
         "engagements": [
-            engagement(ids[0], 1_467_853_200_000, &format!("A {animal} ate my parcel, a {}! I want a refund, {animal} refund", animal.to_uppercase())),
-            engagement(ids[1], 1_470_000_000_000, "nothing of the kind") ] } } ] });
+            engagement(ids[0], 1_467_853_200_000, &asked, &answered),
+            engagement(ids[1], 1_470_000_000_000, "nothing of the kind", "indeed") ] } } ] });
     format!("{record}\n")
 }
 
@@ -217,8 +229,15 @@ fn what_is_no_conversation_counts_only_where_its_kind_is_named() {
     let vault = vault();
     let everything = alone(vault, "*").len();
     let surveys = alone(vault, "type:survey").len();
+    assert!(surveys >= 1);
     let found = report(vault, "*\nrefund", &[], 0);
     assert_eq!((&found["searched"], &found["union"]["without_hits"]), (&json!(everything), &json!(0)));
+    let found = report(vault, "survey:refund\nrefund", &[], 0);
+    assert_eq!(found["terms"][0]["conversations"], 0, "a survey without a conversation is found by its type only");
+    let found = report(vault, "survey:refund type:survey", &[], 0);
+    assert_eq!(found["terms"][0]["conversations"], 1);
+    let found = report(vault, "survey:refund", &["type:survey"], 0);
+    assert_eq!((&found["searched"], &found["terms"][0]["conversations"]), (&json!(surveys), &json!(1)));
     let found = report(vault, "*\ntype:survey", &[], 0);
     assert_eq!(found["searched"], everything + surveys);
     assert_eq!(found["terms"][1]["conversations"], surveys);
@@ -464,7 +483,7 @@ fn searches_are_saved_listed_used_and_removed() {
     refused(&["saved", "add", "bad", "/(/"], "regular expression");
     refused(&["saved", "add", "bad", "saved:gone"], "gone");
     refused(&["saved", "add", "bad", "x", "--tz", "Mars/Olympus"], "Mars/Olympus");
-    refused(&["saved", "add", "money", "--replace", "saved:near"], "money → near → money");
+    refused(&["saved", "add", "money", "--replace", "saved:near"], "near → money → near");
     refused(&["saved", "add", "self", "saved:self"], "self → self");
     refused(&["saved", "remove", "money"], "near");
     refused(&["saved", "remove", "gone"], "gone");
