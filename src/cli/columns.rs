@@ -3,6 +3,9 @@
 use super::output::{Output, Style, number, printable, width};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+/// A text is not cut to fewer columns than this, even where the row is then too wide.
+const NARROWEST: usize = 6;
+
 /// Prints a table. Columns named in `texts` stand to the left, are made safe for a terminal and give way where the row is too
 /// wide; all others are figures.
 pub(super) fn print(head: &[&str], texts: &[&str], rows: &[Vec<String>], output: &Output) {
@@ -23,7 +26,7 @@ pub(super) fn print(head: &[&str], texts: &[&str], rows: &[Vec<String>], output:
     // The widest text gives way until the row fits.
     while widths.iter().sum::<usize>() + gaps > width() {
         let texts = columns.iter().enumerate().filter(|(_, column)| texts.contains(&head[**column]));
-        let widest = texts.map(|(at, _)| at).max_by_key(|at| widths[*at]).filter(|at| widths[*at] > 12);
+        let widest = texts.map(|(at, _)| at).max_by_key(|at| widths[*at]).filter(|at| widths[*at] > NARROWEST);
         let Some(at) = widest else { break };
         widths[at] -= 1;
     }
