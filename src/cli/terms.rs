@@ -441,7 +441,7 @@ impl Printed<'_> {
             output.note(&format!("  within {}", printable(self.scope)));
         }
         output.note(&format!("  digest of those with a hit: {}", report.digest));
-        output.note(&format!("  list: {} SHA-256 {}", shell_path(self.file), self.sha256));
+        output.note(&format!("  list: {} SHA-256 {}", printable(&shell_path(self.file)), self.sha256));
         let refused = self.refused().count() as u64;
         if refused > 0 {
             output.note(&format!("{} not counted, see above", counted(refused, "line")));
