@@ -6,9 +6,9 @@ use chatvault::acquire::AcquireError;
 use chatvault::archive::ArchiveError;
 use chatvault::bag::BagError;
 use chatvault::index::IndexError;
-use chatvault::pipeline::{BagExportError, RunError, SavedFileError};
-use chatvault::search::SearchError;
+use chatvault::pipeline::{BagExportError, ProveError, RunError, SavedFileError};
 use chatvault::search::saved::SavedError;
+use chatvault::search::{CursorError, SearchError};
 use std::fmt;
 
 /// The exit codes of the contract.
@@ -170,6 +170,7 @@ impl From<SearchError> for Failure {
     fn from(error: SearchError) -> Failure {
         match error {
             SearchError::Query(error) => Failure::usage(error.to_string()),
+            SearchError::Cursor(error) => error.into(),
             SearchError::Index(error) => error.into(),
         }
     }
@@ -192,6 +193,22 @@ impl From<SavedFileError> for Failure {
             SavedError::NotRemovable(_) => Failure::usage(message),
             SavedError::LaterFormat(_) => Failure::usage(message).hint("use the program that wrote it, or a later one"),
             SavedError::Malformed(_) => Failure::usage(message).hint("mend it by hand, or move it away"),
+        }
+    }
+}
+
+impl From<CursorError> for Failure {
+    fn from(error: CursorError) -> Failure {
+        let hint = "run the query without --after for its first page; each page tells the cursor of the next";
+        Failure::usage(error.to_string()).hint(hint)
+    }
+}
+
+impl From<ProveError> for Failure {
+    fn from(error: ProveError) -> Failure {
+        match error {
+            ProveError::Run(error) => error.into(),
+            ProveError::Search(error) => error.into(),
         }
     }
 }

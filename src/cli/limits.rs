@@ -80,7 +80,7 @@ impl Limits {
 }
 
 /// Reads `1000`, `500MB`, `2GiB`: a number, and a unit of 1000 or (with `i`) 1024.
-fn size(text: &str) -> Result<u64, Failure> {
+pub(super) fn size(text: &str) -> Result<u64, Failure> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (count, unit) = text.split_at(digits);

@@ -7,10 +7,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 /// Options of a random sample.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct SampleOptions {
     /// Draw a random sample of so many of the conversations found, or of a share such as 5%
-    #[arg(long, value_name = "N", conflicts_with_all = ["limit", "term_report"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["limit", "term_report", "after", "digest", "prove", "explain"])]
     pub(crate) sample: Option<String>,
     /// Seed of the sample, any text: equal seeds draw equal samples
     #[arg(long, value_name = "S", default_value = "1", requires = "sample")]

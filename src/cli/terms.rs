@@ -1,16 +1,17 @@
 //! `search --term-report`: a list of queries counted one by one and together, as a table, as CSV, as JSON.
 
-use super::args::Search;
+use super::args::{Search, SyntaxName};
 use super::columns;
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, number, printable, time_zone};
-use super::search::{coverage_json, read_query, request, warn_if_incomplete};
-use super::{open, open_index, saved, shell_path};
+use super::search::{coverage_json, read_query, request_at, warn_if_incomplete};
+use super::{now_ms, open, open_index, saved, shell_path};
 use chatvault::pipeline::{self, Coverage};
 use chatvault::search::check;
 use chatvault::search::complaint::QueryError;
 use chatvault::search::facets::{FacetCount, FacetValue};
 use chatvault::search::parse::Located;
+use chatvault::search::syntax::Syntax;
 use chatvault::search::term_list::{MOST_BYTES, TermLine, term_lines};
 use chatvault::search::terms::{MOST_COMPARED, TermCounts, TermReport, TermRequest, term_report};
 use clap::{Args, ValueEnum};
@@ -22,11 +23,15 @@ use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+/// Options of `search` that say nothing about a list of queries.
+const NOT_BESIDE: [&str; 10] =
+    ["limit", "sort", "reverse", "after", "count", "digest", "prove", "explain", "facets", "top"];
+
 /// Options of a term report.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct ReportOptions {
     /// Count each query of a file, one a line, and all together
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["limit", "sort", "reverse", "count", "facets"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = NOT_BESIDE)]
     pub(crate) term_report: Option<PathBuf>,
     /// Format of a term report
     #[arg(long, value_name = "FORMAT", default_value = "table", requires = "term_report")]
@@ -39,14 +44,16 @@ pub(crate) struct ReportOptions {
     pub(crate) out: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportFormat {
+    #[default]
     Table,
     Csv,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReportRows {
+    #[default]
     Term,
     Agent,
     Month,
@@ -81,11 +88,20 @@ struct Refusal {
     suggestion: Option<String>,
 }
 
+/// How the lines are read.
+struct Reading<'r> {
+    syntax: SyntaxName,
+    tz: &'r TimeZone,
+    now_ms: i64,
+    vault: &'r Path,
+}
+
 /// Everything that is printed.
 struct Printed<'p> {
     file: &'p Path,
     sha256: String,
     scope: &'p str,
+    syntax: Syntax,
     entries: Vec<Entry>,
     report: TermReport,
     coverage: Coverage,
@@ -105,12 +121,14 @@ pub(crate) fn run(file: &Path, args: &Search, vault: &Path, output: &Output) -> 
     let tz = time_zone(&args.tz)?;
     let joined = args.query.join(" ");
     let scope = if args.query.is_empty() { "*" } else { joined.as_str() };
-    let scope_query = request(scope, &tz, vault)?.query;
+    // One moment for the scope and every line.
+    let reading = Reading { syntax: args.syntax, tz: &tz, now_ms: now_ms(), vault };
+    let scope_query = request_at(args.syntax, scope, &tz, reading.now_ms, vault)?.query;
     check(&scope_query, scope)?;
-    let (entries, terms) = read_queries(lines, &tz, vault)?;
-    let report = term_report(&reader, &TermRequest { scope: scope_query, terms, tz })?;
+    let (entries, terms) = read_queries(lines, &reading)?;
+    let report = term_report(&reader, &TermRequest { scope: scope_query, terms, tz: tz.clone() })?;
     let coverage = pipeline::coverage(&archive, &reader)?;
-    let printed = Printed { file, sha256, scope, entries, report, coverage };
+    let printed = Printed { file, sha256, scope, syntax: args.syntax.into(), entries, report, coverage };
     match options.format {
         _ if output.json => output.document(printed.json(), "term_report")?,
         _ if output.ndjson => printed.stream(output)?,
@@ -142,14 +160,14 @@ fn read_list(file: &Path) -> Result<(Vec<TermLine>, String), Failure> {
 }
 
 /// Reads every line; one that is refused does not stop the others.
-fn read_queries(lines: Vec<TermLine>, tz: &TimeZone, vault: &Path) -> Result<(Vec<Entry>, Vec<Located>), Failure> {
+fn read_queries(lines: Vec<TermLine>, reading: &Reading<'_>) -> Result<(Vec<Entry>, Vec<Located>), Failure> {
     let mut terms: Vec<Located> = Vec::new();
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut entries = Vec::new();
     for TermLine { line, name, query } in lines {
         let (query, read) = match query {
             Ok(query) => {
-                let read = read_line(&query, tz, vault)?;
+                let read = read_line(&query, reading)?;
                 (query, read)
             }
             Err(message) => (String::new(), Err(Refusal { message, character: None, suggestion: None })),
@@ -169,7 +187,7 @@ fn read_queries(lines: Vec<TermLine>, tz: &TimeZone, vault: &Path) -> Result<(Ve
 }
 
 /// One query. The outer error is none of the line's: the file of the saved searches cannot be read.
-fn read_line(query: &str, tz: &TimeZone, vault: &Path) -> Result<Result<Located, Refusal>, Failure> {
+fn read_line(query: &str, reading: &Reading<'_>) -> Result<Result<Located, Refusal>, Failure> {
     let refusal = |error: QueryError| {
         let more = match error.complaints.len() + error.more {
             0 | 1 => String::new(),
@@ -185,11 +203,12 @@ fn read_line(query: &str, tz: &TimeZone, vault: &Path) -> Result<Result<Located,
             None => Refusal { message: "cannot be read".into(), character: None, suggestion: None },
         }
     };
-    let located = match read_query(query, tz) {
+    let Reading { syntax, tz, now_ms, vault } = *reading;
+    let located = match read_query(syntax.into(), query, tz, now_ms) {
         Ok(located) => located,
         Err(error) => return Ok(Err(refusal(error))),
     };
-    match saved::try_expanded(located, query, vault)? {
+    match saved::try_expanded(located, query, vault, now_ms)? {
         Ok(located) => Ok(check(&located, query).map(|()| located).map_err(refusal)),
         Err(error) => Ok(Err(refusal(error))),
     }
@@ -268,6 +287,7 @@ impl Printed<'_> {
             "file": self.file.display().to_string(),
             "file_sha256": self.sha256,
             "scope": self.scope,
+            "syntax": self.syntax.name(),
             "searched": report.searched,
             "union": {
                 "conversations": report.found,

@@ -99,7 +99,8 @@ fn replace(vault: &Path, path: &Path, text: &str) -> io::Result<()> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::search::saved::{SYNTAX, SavedSearch, with, without};
+    use crate::search::saved::{SavedSearch, with, without};
+    use crate::search::syntax::Syntax;
 
     #[test]
     fn nobody_s_change_is_lost() {
@@ -112,7 +113,7 @@ mod tests {
                     let added = SavedSearch {
                         name: format!("n{at}"),
                         query: "refund".into(),
-                        syntax: SYNTAX.into(),
+                        syntax: Syntax::default().name().into(),
                         tz: "UTC".into(),
                         created: String::new(),
                         note: None,

@@ -1,4 +1,4 @@
-//! A set of documents of one segment, one bit each, and the few operations that reports need.
+//! A set of documents of one segment, one bit each, and the few operations that answers and reports need.
 
 /// A set of numbers below a limit that is given when it is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,17 +56,26 @@ impl Bits {
         &self.0
     }
 
+    pub(super) fn words_mut(&mut self) -> &mut [u64] {
+        &mut self.0
+    }
+
     /// In rising order.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.0.iter().enumerate().flat_map(|(at, word)| {
-            let mut rest = *word;
-            std::iter::from_fn(move || {
-                let bit = (rest != 0).then(|| rest.trailing_zeros())?;
-                rest &= rest - 1;
-                Some(at as u32 * 64 + bit)
-            })
-        })
+        numbers(&self.0)
     }
+}
+
+/// Numbers of the bits that are set, in rising order.
+pub(super) fn numbers(words: &[u64]) -> impl Iterator<Item = u32> + '_ {
+    words.iter().zip(0_u32..).flat_map(|(word, at)| {
+        let mut left = *word;
+        std::iter::from_fn(move || {
+            let bit = (left != 0).then(|| left.trailing_zeros())?;
+            left &= left - 1;
+            Some(at * u64::BITS + bit)
+        })
+    })
 }
 
 #[cfg(test)]

@@ -3,12 +3,11 @@
 //! The key column keeps its values sorted, so the order costs one bit a document and no list of keys.
 
 use super::bits::Bits;
-use sha2::{Digest, Sha256};
+use super::found::Found;
+use crate::index::{IndexError, Reader};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fmt::Write;
-use tantivy::query::{EnableScoring, Query, Weight};
-use tantivy::{DocId, DocSet, Searcher, SegmentReader, TERMINATED, TantivyError};
+use tantivy::{DocId, SegmentReader};
 
 /// Where a key stands: the segment, and the key's ordinal in its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,31 +16,13 @@ pub(super) struct KeyPlace {
     pub(super) ordinal: u32,
 }
 
-/// The live documents of a segment that a query finds.
-pub(super) fn found_by(weight: &dyn Weight, segment: &SegmentReader) -> tantivy::Result<Bits> {
-    let mut found = Bits::none(segment.max_doc());
-    let mut scorer = weight.scorer(segment, 1.0)?;
-    let mut doc = scorer.doc();
-    while doc != TERMINATED {
-        if !segment.is_deleted(doc) {
-            found.insert(doc);
-        }
-        doc = scorer.advance();
-    }
-    Ok(found)
-}
-
-/// The live documents that a query finds, segment by segment.
-pub(super) fn found_in_all(query: &dyn Query, searcher: &Searcher) -> tantivy::Result<Vec<Bits>> {
-    let weight = query.weight(EnableScoring::disabled_from_searcher(searcher))?;
-    searcher.segment_readers().iter().map(|segment| found_by(&*weight, segment)).collect()
-}
-
 /// Documents among `documents` whose key's ordinal is one of `wanted`.
-pub(super) fn documents_with(segment: &SegmentReader, documents: &Bits, wanted: &Bits) -> tantivy::Result<Vec<DocId>> {
-    let Some(column) = segment.fast_fields().str("key")? else { return Ok(Vec::new()) };
+pub(super) fn documents_with(segment: &SegmentReader, documents: &Bits, wanted: &Bits) -> tantivy::Result<Bits> {
+    let mut found = Bits::none(segment.max_doc());
+    let Some(column) = segment.fast_fields().str("key")? else { return Ok(found) };
     let is_wanted = |doc: &DocId| column.term_ords(*doc).filter_map(ordinal_of).any(|ordinal| wanted.contains(ordinal));
-    Ok(documents.iter().filter(is_wanted).collect())
+    documents.iter().filter(is_wanted).for_each(|doc| found.insert(doc));
+    Ok(found)
 }
 
 /// Ordinals of keys are fewer than documents, which tantivy counts in 32 bits.
@@ -49,17 +30,17 @@ fn ordinal_of(ordinal: u64) -> Option<u32> {
     u32::try_from(ordinal).ok()
 }
 
-/// Calls `each` with the key of every document in `documents` (one set a segment), in byte order.
+/// Calls `each` with the key of every document that was found, in byte order.
 pub(super) fn for_each_key(
-    searcher: &Searcher,
-    documents: &[Bits],
+    reader: &Reader,
+    found: &Found,
     each: &mut dyn FnMut(&[u8], KeyPlace),
-) -> tantivy::Result<()> {
+) -> Result<(), IndexError> {
     let mut columns = Vec::new();
-    for (segment, documents) in searcher.segment_readers().iter().zip(documents) {
+    for (segment, documents) in reader.searcher().segment_readers().iter().zip(&found.segments) {
         let Some(column) = segment.fast_fields().str("key")? else {
             if documents.count() > 0 {
-                return Err(TantivyError::InternalError("the index holds documents without keys".into()));
+                return Err(IndexError::Damaged("a part of the index has no keys".into()));
             }
             columns.push(None);
             continue;
@@ -98,19 +79,4 @@ pub(super) fn for_each_key(
         pull(segment, key, &mut next);
     }
     Ok(())
-}
-
-/// SHA-256 of the keys, each with a line feed behind it, in byte order: 64 lower-case hex digits. Two answers with the
-/// same digest hold the same conversations.
-pub(super) fn digest(searcher: &Searcher, documents: &[Bits]) -> tantivy::Result<String> {
-    let mut hash = Sha256::new();
-    for_each_key(searcher, documents, &mut |key, _| {
-        hash.update(key);
-        hash.update(b"\n");
-    })?;
-    Ok(hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
 }

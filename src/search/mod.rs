@@ -10,27 +10,39 @@ mod attributes;
 mod bits;
 mod compile;
 pub mod complaint;
+mod cursor;
+mod digest;
+pub mod dtsearch;
 mod expand;
 pub mod facets;
 pub mod field;
+pub mod figures;
 mod foreign;
+mod found;
 pub mod highlight;
 mod keys;
 mod lex;
 mod matcher;
+pub mod names;
+mod order;
 pub mod parse;
 mod pattern;
+mod places;
 mod print;
 mod proximity;
 pub mod query;
+mod ranking;
 mod run;
 pub mod sample;
 pub mod saved;
+pub mod stem;
+pub mod syntax;
 pub mod term_list;
 pub mod terms;
 mod time;
 mod transcript;
 mod value;
+mod within;
 mod words;
 
 #[cfg(test)]
@@ -38,7 +50,17 @@ pub(crate) mod arbitrary;
 #[cfg(test)]
 mod language_tests;
 #[cfg(test)]
+mod places_tests;
+#[cfg(test)]
 mod property_tests;
 
+pub use cursor::{Cursor, CursorError};
+pub use digest::{Digest, digest};
+#[cfg(test)]
+pub(crate) use matcher::View;
 pub use matcher::{Highlight, Matcher};
-pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, Sort, check, search, search_sample};
+pub use order::Sort;
+pub use run::{
+    Hit, Hits, SearchAnswer, SearchError, SearchRequest, check, for_each_key, search, search_after, search_sample,
+};
+pub use within::{Within, within};

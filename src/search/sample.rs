@@ -5,15 +5,12 @@
 //! conversation outside the answer. Of two sizes the smaller sample is the beginning of the larger one.
 
 use super::bits::Bits;
-use super::expand::DocumentSet;
-use super::keys::{KeyPlace, documents_with, for_each_key, found_in_all};
-use super::run::SearchError;
-use crate::index::Reader;
+use super::found::Found;
+use super::keys::{KeyPlace, documents_with, for_each_key};
+use crate::index::{IndexError, Reader};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::str::FromStr;
-use tantivy::DocAddress;
-use tantivy::query::{BooleanQuery, Occur, Query};
 
 /// How a sample is drawn, for output: whoever has the keys can draw it again.
 pub const RULE: &str = "the smallest SHA-256 of the seed, a line feed and the key";
@@ -117,23 +114,17 @@ impl Sample {
     }
 }
 
-/// Narrows a query to a sample of what it finds. Memory: one bit a document, and 40 bytes for each that is drawn.
-pub(super) fn draw(
-    reader: &Reader,
-    query: Box<dyn Query>,
-    wanted: &SampleRequest,
-) -> Result<(Box<dyn Query>, Sample), SearchError> {
-    let searcher = reader.searcher();
-    let found = found_in_all(&*query, searcher)?;
-    let population = found.iter().map(Bits::count).sum();
+/// Narrows what was found to a sample of it. Memory: one bit a document, and 40 bytes for each that is drawn.
+pub(super) fn draw(reader: &Reader, found: Found, wanted: &SampleRequest) -> Result<(Found, Sample), IndexError> {
+    let population = found.len();
     let size = wanted.size.of(population);
     let sample = Sample { size, population, seed: wanted.seed.clone() };
     if size == population {
-        return Ok((query, sample));
+        return Ok((found, sample));
     }
     // The largest rank on top, to make room for a smaller one.
     let mut drawn: BinaryHeap<([u8; 32], KeyPlace)> = BinaryHeap::new();
-    for_each_key(searcher, &found, &mut |key, place| {
+    for_each_key(reader, &found, &mut |key, place| {
         let rank = Sha256::new().chain_update(&wanted.seed).chain_update("\n").chain_update(key).finalize().into();
         if (drawn.len() as u64) < size {
             drawn.push((rank, place));
@@ -143,19 +134,14 @@ pub(super) fn draw(
             *last = (rank, place);
         }
     })?;
-    let segments = searcher.segment_readers();
-    let mut wanted: Vec<Bits> = segments.iter().map(|segment| Bits::none(segment.max_doc())).collect();
+    let segments = reader.searcher().segment_readers();
+    let mut keys: Vec<Bits> = segments.iter().map(|segment| Bits::none(segment.max_doc())).collect();
     for (_, place) in drawn {
-        wanted[place.segment].insert(place.ordinal);
+        keys[place.segment].insert(place.ordinal);
     }
-    let mut addresses = BTreeSet::new();
-    for (ordinal, segment) in (0..).zip(segments) {
-        let at = ordinal as usize;
-        let documents = documents_with(segment, &found[at], &wanted[at])?;
-        addresses.extend(documents.into_iter().map(|doc| DocAddress::new(ordinal, doc)));
-    }
-    let set = DocumentSet::new(searcher, &addresses);
-    Ok((Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::Must, Box::new(set))])), sample))
+    let narrowed = segments.iter().zip(&found.segments).zip(&keys);
+    let narrowed = narrowed.map(|((segment, documents), keys)| documents_with(segment, documents, keys));
+    Ok((Found { segments: narrowed.collect::<Result<_, _>>()? }, sample))
 }
 
 #[cfg(test)]

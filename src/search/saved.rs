@@ -3,19 +3,19 @@
 //! The file is TOML that people may read, compare and edit. Adding and removing change only the lines of one search and
 //! are checked by reading the result, so comments and the order of a person stay. Nothing here touches the disk.
 
+use super::compile::unsupported;
 use super::complaint::{Complaint, QueryError};
 use super::field::nearest;
-use super::parse::Located;
-use super::query::Query;
+use super::parse::{DEEPEST, Located};
+use super::print::{instants, nesting};
+use super::query::{Condition, Query, Test, TimeRange};
+use super::syntax::Syntax;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use toml::{Table, Value};
 
 /// What a name has to look like, for messages.
 pub const NAME_RULE: &str = "1 to 64 letters (a-z), digits, `-` and `_`";
-
-/// The only syntax that this version reads.
-pub const SYNTAX: &str = "chatvault";
 
 /// Format of the file.
 const FORMAT: i64 = 1;
@@ -29,9 +29,6 @@ const MOST_LEVELS: usize = 20;
 /// ten times are ten thousand million words.
 const MOST_PARTS: usize = 10_000;
 
-/// Levels of a query after everything saved was put in its place, at most.
-const DEEPEST_EXPANDED: usize = 250;
-
 /// One saved search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedSearch {
@@ -39,7 +36,7 @@ pub struct SavedSearch {
     pub name: String,
     /// The query as typed.
     pub query: String,
-    /// The language of the query: [`SYNTAX`].
+    /// How the query is typed: the name of a [`Syntax`].
     pub syntax: String,
     /// Time zone that the query's dates are read in.
     pub tz: String,
@@ -164,7 +161,7 @@ fn search(name: &str, fields: &Table) -> Result<SavedSearch, SavedError> {
     Ok(SavedSearch {
         name: name.to_owned(),
         query,
-        syntax: text("syntax")?.unwrap_or_else(|| SYNTAX.to_owned()),
+        syntax: text("syntax")?.unwrap_or_else(|| Syntax::default().name().to_owned()),
         tz: text("tz")?.unwrap_or_else(|| "UTC".to_owned()),
         created: text("created")?.unwrap_or_default(),
         note: text("note")?,
@@ -246,7 +243,7 @@ pub fn references(located: &Located) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Reads the query of a saved search in its own language and time zone; the error is a sentence.
+/// Reads the query of a saved search in its own syntax and time zone; the error is a sentence.
 pub type ReadQuery<'r> = &'r dyn Fn(&SavedSearch) -> Result<Located, String>;
 
 /// Puts the saved searches in the place of their names.
@@ -306,13 +303,17 @@ impl Expander<'_> {
         let inside = path.last().map(|outer| format!(" (in `{outer}`)")).unwrap_or_default();
         let search = self.searches.find(name).map_err(|error| format!("{error}{inside}"))?;
         let located = (self.read)(search).map_err(|why| format!("the saved search `{name}`{inside}: {why}"))?;
+        // Of what it names itself only the names are known here; that is asked one by one.
+        if let Some(refused) = unsupported(&located.clone().expanded(Query::All)).into_iter().next() {
+            return Err(format!("the saved search `{name}`{inside}: {}", refused.message));
+        }
         path.push(name.to_owned());
         for inner in references(&located) {
             self.resolve(inner, path)?;
         }
         path.pop();
         let query = self.replaced(&located.query).map_err(|why| format!("the saved search `{name}`: {why}"))?;
-        self.done.insert(name.to_owned(), query);
+        self.done.insert(name.to_owned(), anchored(query));
         Ok(())
     }
 
@@ -322,10 +323,14 @@ impl Expander<'_> {
         if parts > MOST_PARTS {
             return Err(format!("with its saved searches it has more than {MOST_PARTS} parts"));
         }
-        if depth > DEEPEST_EXPANDED {
-            return Err(format!("with its saved searches it is nested more than {DEEPEST_EXPANDED} deep"));
+        let too_deep = || format!("with its saved searches it is nested more than {DEEPEST} deep");
+        // A conjunction at the top, and its leaves, are levels here and no parentheses.
+        if depth > DEEPEST + 2 {
+            return Err(too_deep());
         }
-        Ok(self.put(query))
+        let query = self.put(query);
+        // As for a query that was typed: it is recorded as it is printed, and has to read back from that.
+        if nesting(&query) > DEEPEST { Err(too_deep()) } else { Ok(query) }
     }
 
     /// Parts and levels after the replacement.
@@ -355,6 +360,21 @@ impl Expander<'_> {
             Query::Saved(name) => self.done.get(name).cloned().unwrap_or(Query::Saved(name.clone())),
             other => other.clone(),
         }
+    }
+}
+
+/// The query with every time written as the instants that it means: it was read in the time zone of its own, and is
+/// printed beside others.
+fn anchored(query: Query) -> Query {
+    match query {
+        Query::And(parts) => Query::And(parts.into_iter().map(anchored).collect()),
+        Query::Or(parts) => Query::Or(parts.into_iter().map(anchored).collect()),
+        Query::Not(inner) => Query::Not(Box::new(anchored(*inner))),
+        Query::Meta(Condition { field, test: Test::Time(range) }) => {
+            let range = TimeRange { typed: instants(&range), ..range };
+            Query::Meta(Condition { field, test: Test::Time(range) })
+        }
+        other => other,
     }
 }
 

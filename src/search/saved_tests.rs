@@ -3,13 +3,14 @@
 
 use super::*;
 use crate::search::arbitrary::options;
-use crate::search::parse::{parse, parse_located};
+use crate::search::parse::{ParseOptions, parse, parse_located};
+use jiff::tz::TimeZone;
 
 fn saved(name: &str, query: &str) -> SavedSearch {
     SavedSearch {
         name: name.into(),
         query: query.into(),
-        syntax: SYNTAX.into(),
+        syntax: Syntax::default().name().into(),
         tz: "Europe/Berlin".into(),
         created: "2026-11-20T18:00:00Z".into(),
         note: (name == "a").then(|| "first \"of all\"\nwith two lines \u{1b} and a \\".into()),
@@ -135,6 +136,54 @@ fn what_cannot_be_put_in_is_refused_by_name_and_position() {
 }
 
 #[test]
+fn a_saved_search_keeps_its_syntax_and_its_times() {
+    let mut searches = all(&[("june", "start:2016-06"), ("both", "saved:june saved:counsel")]);
+    let counsel = SavedSearch { syntax: "dtsearch".into(), ..saved("counsel", "cancel my order or saved:june") };
+    searches.0.insert(counsel.name.clone(), counsel);
+    // June of Berlin begins two hours before that of UTC.
+    let berlin = ParseOptions { tz: TimeZone::get("Europe/Berlin").unwrap(), ..options() };
+    let read = |search: &SavedSearch| {
+        let syntax = Syntax::named(&search.syntax).unwrap();
+        syntax.parse_located(&search.query, &berlin).map_err(|error| error.to_string())
+    };
+    let meant = |syntax: Syntax, typed: &str| {
+        let located = syntax.parse_located(typed, &options()).unwrap();
+        expand(located, typed, &searches, &read).unwrap().query.to_string()
+    };
+    let june = "start:2016-05-31T22:00:00.000Z..2016-06-30T21:59:59.999Z";
+    assert_eq!(meant(Syntax::Chatvault, "saved:june"), june);
+    let counsel = format!("\"cancel my order\" OR {june}");
+    assert_eq!(meant(Syntax::Chatvault, "saved:counsel"), counsel);
+    assert_eq!(
+        meant(Syntax::Dtsearch, "saved:both and not refund me"),
+        format!("{june} AND ({counsel}) AND NOT \"refund me\"")
+    );
+    // What is printed means the same in any time zone.
+    let again = parse(june, &berlin).unwrap();
+    assert_eq!(again.resolved().to_string(), june);
+    for (typed, at, named) in [
+        ("saved:", 0, "name of a saved search"),
+        ("consumer:(saved:june)", 10, "no value of `consumer:`"),
+        ("consumer:saved:june", 9, "no value of `consumer:`"),
+        ("refund w/5 saved:june", 11, "whole conversation"),
+        ("refund saved:june", 7, "without a connector"),
+    ] {
+        let error = Syntax::Dtsearch.parse_located(typed, &options()).expect_err(typed);
+        assert_eq!(error.complaints[0].start, at, "{typed}: {error}");
+        assert!(error.to_string().contains(named), "{typed}: {error}");
+    }
+}
+
+#[test]
+fn what_no_index_answers_is_refused_inside_a_saved_search_too() {
+    let searches = all(&[("signs", "refund OR /(/"), ("outer", "x saved:signs")]);
+    let direct = crate::search::check(&parse_located("/(/", &options()).unwrap(), "").unwrap_err();
+    let error = expanded("saved:outer", &searches).unwrap_err();
+    assert!(error.complaints[0].message.contains("the saved search `signs` (in `outer`)"), "{error}");
+    assert!(error.complaints[0].message.contains(&direct.complaints[0].message), "{error}");
+}
+
+#[test]
 fn growth_is_bounded() {
     let mut list = vec![("s0".to_owned(), "x".to_owned())];
     for level in 1..15 {
@@ -147,4 +196,8 @@ fn growth_is_bounded() {
     let deep: Vec<(String, String)> = (0..30).map(|at| (format!("d{at}"), format!("x saved:d{}", at + 1))).collect();
     let deep: Vec<(&str, &str)> = deep.iter().map(|(name, query)| (name.as_str(), query.as_str())).collect();
     assert!(expanded("saved:d0", &all(&deep)).unwrap_err().to_string().contains("20 deep"));
+    // Each level is readable by itself; the whole could not be read back from what is printed.
+    let not = |count: usize, inner: &str| format!("{}{inner}", "NOT ".repeat(count));
+    let nested = all(&[("in", &not(60, "x")), ("out", &not(60, "saved:in"))]);
+    assert!(expanded("saved:out", &nested).unwrap_err().to_string().contains("100 deep"));
 }

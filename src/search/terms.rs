@@ -6,13 +6,14 @@
 
 use super::bits::Bits;
 use super::compile::{compile, hidden};
+use super::digest;
 use super::facets::{Counts, Facet, FacetCollector, FacetCount, readable};
 use super::field::Scope;
-use super::keys::{digest, found_by};
+use super::found::{Found, found_by};
 use super::matcher::{Matcher, View};
 use super::parse::Located;
 use super::query::{Query as Tree, TextQuery};
-use super::run::{SearchError, verified, without_superseded};
+use super::run::SearchError;
 use crate::conversation::Supplement;
 use crate::index::{IndexError, Reader};
 use jiff::tz::TimeZone;
@@ -117,10 +118,8 @@ struct Sums {
 /// # Errors
 /// [`SearchError::Query`] where the scope is not answered by this version; otherwise a damaged index.
 pub fn term_report(reader: &Reader, request: &TermRequest) -> Result<TermReport, SearchError> {
-    let searcher = reader.searcher();
-    let unscored = || EnableScoring::disabled_from_searcher(searcher);
     let scope = &request.scope.query;
-    let scope_weight = scope_query(reader, scope)?.weight(unscored())?;
+    let in_scope = scope_of(reader, scope)?;
     let prepared = request.terms.iter().map(|term| prepare(reader, scope, &term.query));
     let prepared = prepared.collect::<Result<Vec<Prepared>, SearchError>>()?;
     // Records of other kinds count as searched where the scope or some query names their kind.
@@ -139,19 +138,20 @@ pub fn term_report(reader: &Reader, request: &TermRequest) -> Result<TermReport,
         sum.text = term.has_words.then(TextHits::default);
     }
     let mut union = Vec::new();
-    for (ordinal, segment) in (0..).zip(searcher.segment_readers()) {
-        let kinds = kinds(reader, segment)?;
-        let in_scope = found_by(&*scope_weight, segment)?;
-        let mut found = candidates(&prepared, segment, &in_scope, &kinds)?;
+    for (ordinal, (segment, mut searched)) in
+        reader.searcher().segment_readers().iter().zip(in_scope.segments).enumerate()
+    {
+        let kinds = kinds(reader, ordinal, segment)?;
+        let mut found = candidates(reader, &prepared, ordinal, segment, &searched, &kinds)?;
+        let ordinal = ordinal as u32;
         decide(reader, ordinal, &prepared, &mut found, &mut sums)?;
-        let mut searched = in_scope;
         kinds.iter().filter(|(kind, _)| unseen.contains(kind)).for_each(|(_, these)| searched.take_away(these));
         union.push(add_up(reader, ordinal, segment, &searched, &found, &mut sums)?);
     }
-    finish(reader, request, sums, &union)
+    finish(reader, request, sums, &Found { segments: union })
 }
 
-fn finish(reader: &Reader, request: &TermRequest, sums: Sums, union: &[Bits]) -> Result<TermReport, SearchError> {
+fn finish(reader: &Reader, request: &TermRequest, sums: Sums, union: &Found) -> Result<TermReport, SearchError> {
     let collector = FacetCollector { facets: &FAMILIES, fields: *reader.fields() };
     let readable = |fruits: Vec<Vec<Counts>>| -> tantivy::Result<Families> {
         let mut counts = collector.merge_fruits(fruits)?.into_iter();
@@ -169,17 +169,17 @@ fn finish(reader: &Reader, request: &TermRequest, sums: Sums, union: &[Bits]) ->
         families: readable(sums.all_families)?,
         by_query_count: sums.by_query_count,
         overlap: sums.overlap,
-        digest: digest(reader.searcher(), union)?,
+        digest: digest::of_keys(reader, union)?.0,
     })
 }
 
-/// The scope as a query that finds exactly what is in it, whatever kind of record it is.
-fn scope_query(reader: &Reader, scope: &Tree) -> Result<Box<dyn Query>, SearchError> {
+/// Exactly what is in the scope, whatever kind of record it is.
+fn scope_of(reader: &Reader, scope: &Tree) -> Result<Found, SearchError> {
     let compiled = compile(scope, reader.fields());
-    let candidates = without_superseded(reader, compiled.candidates);
+    let candidates = Found::of(reader, &*compiled.candidates)?;
     match compiled.exact {
         true => Ok(candidates),
-        false => verified(reader, &Matcher::of_everything(scope), candidates),
+        false => Ok(candidates.verified(reader, &Matcher::of_everything(scope))?),
     }
 }
 
@@ -207,20 +207,22 @@ fn has_words(tree: &Tree) -> bool {
 }
 
 /// The records of a segment that are no conversations, by kind.
-fn kinds(reader: &Reader, segment: &SegmentReader) -> Result<Vec<(Supplement, Bits)>, SearchError> {
+fn kinds(reader: &Reader, ordinal: usize, segment: &SegmentReader) -> Result<Vec<(Supplement, Bits)>, SearchError> {
     let mut kinds = Vec::new();
     for kind in [Supplement::Survey, Supplement::WebSession] {
         let term = Term::from_field_text(reader.fields().kind, kind.name());
         let query = TermQuery::new(term, IndexRecordOption::Basic);
         let weight = query.weight(EnableScoring::disabled_from_searcher(reader.searcher()))?;
-        kinds.push((kind, found_by(&*weight, segment)?));
+        kinds.push((kind, found_by(reader, &*weight, ordinal, segment)?));
     }
     Ok(kinds)
 }
 
 /// What each query may find in a segment; never too few.
 fn candidates(
+    reader: &Reader,
     prepared: &[Prepared],
+    ordinal: usize,
     segment: &SegmentReader,
     in_scope: &Bits,
     kinds: &[(Supplement, Bits)],
@@ -228,7 +230,7 @@ fn candidates(
     prepared
         .par_iter()
         .map(|term| {
-            let mut found = found_by(&*term.candidates, segment)?;
+            let mut found = found_by(reader, &*term.candidates, ordinal, segment)?;
             found.keep(in_scope);
             kinds.iter().filter(|(kind, _)| term.hides.contains(kind)).for_each(|(_, these)| found.take_away(these));
             Ok(found)

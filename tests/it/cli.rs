@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "demo",
     "init",
     "doctor",
@@ -24,6 +24,7 @@ const COMMANDS: [&str; 20] = [
     "verify",
     "repair",
     "audit",
+    "bench",
     "simulate",
     "completions",
     "man",
