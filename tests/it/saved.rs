@@ -8,8 +8,8 @@ use std::fs;
 use std::sync::OnceLock;
 
 /// A term of counsel, and the same in our own syntax.
-const TYPED: &str = "order status or refund~";
-const OURS: &str = "\"order status\" OR stem:refund";
+const TYPED: &str = "my order or refund~";
+const OURS: &str = "\"my order\" OR stem:refund";
 
 /// A vault in which [`TYPED`] is saved as `counsel`.
 fn vault() -> &'static Vault {
@@ -91,23 +91,23 @@ fn pages_of_a_saved_search_go_on_until_it_is_changed() {
 fn a_term_list_is_read_in_the_syntax_named_and_its_digest_is_that_of_a_search() {
     let folder = temp_folder();
     let list = folder.path().join("terms.txt").to_string_lossy().into_owned();
-    fs::write(&list, "refund~\nS\tsaved:counsel\norder status\n").unwrap();
+    fs::write(&list, "refund~\nS\tsaved:counsel\nmy order\n").unwrap();
     let report = vault().json(&["search", "--syntax", "dtsearch", "--term-report", &list], 0);
     assert_eq!(report["syntax"], "dtsearch");
     let terms = report["terms"].as_array().unwrap();
-    let understood = ["stem:refund", OURS, "\"order status\""];
+    let understood = ["stem:refund", OURS, "\"my order\""];
     for (term, ours) in terms.iter().zip(understood) {
         assert_eq!(term["parsed"], ours);
         assert_eq!(term["conversations"], total(ours));
     }
     assert_eq!(terms.len(), understood.len());
     assert_eq!(report["union"]["digest"], digest(OURS)["sha256"]);
-    let scoped = vault().json(&["search", "order status", "--syntax", "dtsearch", "--term-report", &list], 0);
-    assert_eq!(scoped["searched"], total("\"order status\""));
+    let scoped = vault().json(&["search", "my order", "--syntax", "dtsearch", "--term-report", &list], 0);
+    assert_eq!(scoped["searched"], total("\"my order\""));
     // In our own syntax a tilde is no stem, and words side by side are no phrase.
     let other = vault().json(&["search", "--term-report", &list], 3);
     assert!(other["terms"][0]["error"]["message"].is_string(), "{other}");
-    assert_eq!((&other["syntax"], &other["terms"][2]["parsed"]), (&"chatvault".into(), &"order AND status".into()));
+    assert_eq!((&other["syntax"], &other["terms"][2]["parsed"]), (&"chatvault".into(), &"my AND order".into()));
 }
 
 #[test]
