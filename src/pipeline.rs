@@ -28,6 +28,7 @@ mod notes;
 mod prove;
 mod raw_scan;
 pub mod repair;
+mod saved;
 mod schemas;
 mod series;
 mod series_agents;
@@ -45,6 +46,7 @@ pub use indexing::RunOptions;
 pub use masks::{MaskedRevision, masked_revisions};
 pub use prove::{Difference, Proof, ProveError, Side, prove};
 pub use raw_scan::{ScanCounts, ScanOptions, UnreadFile};
+pub use saved::{SAVED_SEARCHES, SavedFileError, change_saved_searches, saved_searches};
 pub use series::{
     AnswerPlace, CallReport, Hole, OPERATIONS, SeriesFilter, SeriesOptions, SeriesPoint, SeriesReport, SeriesSink,
     SeriesSpan, series,

@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     let reader = open_index(&vault)?;
     outln!("4. search: {} ready", counted(reader.document_count(), "conversation"));
     for (query, meaning) in SEARCHES {
-        let mut request = request(query, &TimeZone::UTC)?;
+        let mut request = request(query, &TimeZone::UTC, &vault)?;
         request.limit = Some(2);
         let asked = Instant::now();
         let answer = search(&reader, &request)?;

@@ -6,7 +6,8 @@ use chatvault::acquire::AcquireError;
 use chatvault::archive::ArchiveError;
 use chatvault::bag::BagError;
 use chatvault::index::IndexError;
-use chatvault::pipeline::{BagExportError, ProveError, RunError};
+use chatvault::pipeline::{BagExportError, ProveError, RunError, SavedFileError};
+use chatvault::search::saved::SavedError;
 use chatvault::search::{CursorError, SearchError};
 use std::fmt;
 
@@ -171,6 +172,27 @@ impl From<SearchError> for Failure {
             SearchError::Query(error) => Failure::usage(error.to_string()),
             SearchError::Cursor(error) => error.into(),
             SearchError::Index(error) => error.into(),
+        }
+    }
+}
+
+impl From<SavedFileError> for Failure {
+    fn from(error: SavedFileError) -> Failure {
+        let message = error.to_string();
+        let error = match error {
+            SavedFileError::Io { .. } => return Failure::new(Exit::Failed, message),
+            // What was asked for says enough; the file is no part of it.
+            SavedFileError::Saved { error, .. } => error,
+        };
+        match error {
+            SavedError::Unknown(_) => Failure::usage(error.to_string()).hint("`chatvault saved` lists them"),
+            SavedError::Taken(_) => Failure::usage(error.to_string()).hint("--replace takes its place"),
+            SavedError::BadName(_) => Failure::usage(error.to_string()),
+            SavedError::InUse { .. } => Failure::usage(error.to_string()).hint("remove or replace these first"),
+            SavedError::Query(error) => error.into(),
+            SavedError::NotRemovable(_) => Failure::usage(message),
+            SavedError::LaterFormat(_) => Failure::usage(message).hint("use the program that wrote it, or a later one"),
+            SavedError::Malformed(_) => Failure::usage(message).hint("mend it by hand, or move it away"),
         }
     }
 }

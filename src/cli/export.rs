@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Export, vault: &Path, output: &Output) -> Result<Exit, 
         (make(BagSelection::Archive)?, None)
     } else {
         let reader = open_index(vault)?;
-        let mut wanted = request_in(args.syntax, &query, &time_zone(&args.tz)?)?;
+        let mut wanted = request_in(args.syntax, &query, &time_zone(&args.tz)?, vault)?;
         wanted.limit = None;
         // By time and key, so that the same answer is always in the same order.
         wanted.sort = Some(chatvault::search::Sort::Start);

@@ -15,6 +15,7 @@ mod audit;
 mod bench;
 mod chart;
 mod choices;
+mod columns;
 mod demo;
 mod doctor;
 mod exit;
@@ -37,7 +38,10 @@ mod plan;
 mod progress;
 mod prove;
 mod repair;
+mod sample;
+mod saved;
 mod search;
+mod search_args;
 mod series;
 mod series_drill;
 mod series_export;
@@ -47,6 +51,7 @@ mod show;
 mod simulate;
 mod stats;
 mod sync;
+mod terms;
 mod verify;
 mod watch;
 
@@ -100,6 +105,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Gaps(args) => gaps::run(&args, &vault()?, output),
         Command::Index(args) => index::run(&args, &vault()?, output),
         Command::Search(args) => search::run(&args, &vault()?, output),
+        Command::Saved(args) => saved::run(&args, &vault()?, output),
         Command::Show(args) => show::run(&args, &vault()?, output),
         Command::Stats(args) => stats::run(&args, &vault()?, output),
         Command::Export(args) => export::run(&args, &vault()?, output),

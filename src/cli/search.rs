@@ -1,15 +1,17 @@
 //! `search`: hits, counts and facets, for people and for scripts.
 
-use super::args::{Search, SortKey, SyntaxName};
+use super::args::{Search, SyntaxName};
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, number, printable, time_zone};
-use super::{facets, hit, now_ms, open, open_index, prove, shell_path, shell_word};
+use super::search_args::SortKey;
+use super::{facets, hit, now_ms, open, open_index, prove, sample, saved, shell_path, shell_word, terms};
 use chatvault::index::Reader;
 use chatvault::pipeline::{self, Coverage};
+use chatvault::search::complaint::QueryError;
 use chatvault::search::facets::Facet;
-use chatvault::search::parse::ParseOptions;
+use chatvault::search::parse::{Located, ParseOptions};
 use chatvault::search::syntax::Syntax;
-use chatvault::search::{Cursor, SearchAnswer, SearchRequest, Sort, search_after};
+use chatvault::search::{Cursor, SearchAnswer, SearchRequest, Sort, search_after, search_sample};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -19,24 +21,39 @@ use std::path::Path;
 const SNIPPETS: usize = 3;
 
 pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    if let Some(file) = &args.report.term_report {
+        return terms::run(file, args, vault, output);
+    }
     let tz = time_zone(&args.tz)?;
     let text = args.query.join(" ");
     let cursor = args.after.as_deref().map(Cursor::parse).transpose()?;
     // What `today` means stays what it was on the first page.
     let now_ms = cursor.as_ref().map_or_else(now_ms, Cursor::now_ms);
-    let mut request = request_at(args.syntax, &text, &tz, now_ms)?;
+    let mut request = request_at(args.syntax, &text, &tz, now_ms, vault)?;
     let asked = Asked { text: &text, syntax: args.syntax.into(), normalised: request.query.query.to_string() };
     if args.explain {
         return explain(&asked, &request, output);
     }
     let archive = open(vault)?;
     let reader = open_index(vault)?;
+    let wanted = sample::wanted(&args.sample)?;
     let is_only_counted = args.count || args.digest || args.prove;
-    request.limit = if is_only_counted { Some(0) } else { limit(&args.limit)? };
+    request.limit = match (is_only_counted, &wanted) {
+        (true, _) => Some(0),
+        // The sample is the answer, so all of it is printed.
+        (false, Some(_)) => None,
+        (false, None) => limit(&args.limit)?,
+    };
     request.sort = args.sort.map(sort);
     request.reverse = args.reverse;
     request.facets = args.facets.iter().map(|name| facet(name)).collect::<Result<_, _>>()?;
-    let answer = search_after(&reader, &request, cursor.as_ref())?;
+    let (answer, drawn) = match &wanted {
+        Some(wanted) => {
+            let (answer, drawn) = search_sample(&reader, &request, wanted)?;
+            (answer, Some(drawn))
+        }
+        None => (search_after(&reader, &request, cursor.as_ref())?, None),
+    };
     let coverage = pipeline::coverage(&archive, &reader)?;
     if args.digest || args.prove {
         let head = head(&asked, &reader, &answer, coverage, None)?;
@@ -47,7 +64,10 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
         return Ok(exit);
     }
     let next = answer.hits.next(&reader, now_ms)?.map(|cursor| cursor.to_string());
-    let head = head(&asked, &reader, &answer, coverage, next.as_deref())?;
+    let mut head = head(&asked, &reader, &answer, coverage, next.as_deref())?;
+    if let Some(drawn) = &drawn {
+        head["sample"] = sample::json(drawn);
+    }
     match (output.json, output.ndjson) {
         (true, _) => print_json(head, &reader, &answer, args.count)?,
         (_, true) => print_stream(head, &reader, &answer, output)?,
@@ -55,7 +75,10 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
             print_text(&reader, &answer, coverage, args, &tz, output)?;
             note_how_to_read(args, &asked.normalised, vault, &reader, &answer, output)?;
             if let Some(next) = next {
-                output.note(&format!("next page: {}", next_page(&next)));
+                note_next_page(&next, output);
+            }
+            if let Some(drawn) = &drawn {
+                sample::note(drawn, output);
             }
         }
     }
@@ -79,6 +102,16 @@ fn sort(key: SortKey) -> Sort {
         SortKey::StartReason => Sort::StartReason,
         SortKey::Key => Sort::Key,
     }
+}
+
+/// Says how to go on.
+fn note_next_page(cursor: &str, output: &Output) {
+    let command = next_page(cursor);
+    // A command that cannot be printed cannot be typed either.
+    output.note(&match printable(&command) == command.as_str() {
+        true => format!("next page: {command}"),
+        false => format!("next page: the same command with --after {cursor}"),
+    });
 }
 
 /// The command line of this run, with the cursor of the next page.
@@ -145,21 +178,37 @@ fn explain(asked: &Asked<'_>, request: &SearchRequest, output: &Output) -> Resul
     Ok(Exit::Complete)
 }
 
-/// A request with defaults, in our own syntax.
-pub(super) fn request(text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
-    request_in(SyntaxName::Chatvault, text, tz)
+/// Reads a query as it was typed: what is saved in it stays a name.
+pub(super) fn read_query(syntax: Syntax, text: &str, tz: &TimeZone, now_ms: i64) -> Result<Located, QueryError> {
+    syntax.parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })
 }
 
-/// A request with defaults.
-pub(super) fn request_in(syntax: SyntaxName, text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
-    request_at(syntax, text, tz, now_ms())
+/// A request with defaults, in our own syntax; what is saved in the vault is put in its place.
+pub(super) fn request(text: &str, tz: &TimeZone, vault: &Path) -> Result<SearchRequest, Failure> {
+    request_in(SyntaxName::Chatvault, text, tz, vault)
+}
+
+/// As [`request`], in either syntax.
+pub(super) fn request_in(
+    syntax: SyntaxName,
+    text: &str,
+    tz: &TimeZone,
+    vault: &Path,
+) -> Result<SearchRequest, Failure> {
+    request_at(syntax, text, tz, now_ms(), vault)
 }
 
 /// As [`request_in`], asked at a moment.
-fn request_at(syntax: SyntaxName, text: &str, tz: &TimeZone, now_ms: i64) -> Result<SearchRequest, Failure> {
-    let query = Syntax::from(syntax).parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })?;
+pub(super) fn request_at(
+    syntax: SyntaxName,
+    text: &str,
+    tz: &TimeZone,
+    now_ms: i64,
+    vault: &Path,
+) -> Result<SearchRequest, Failure> {
+    let located = read_query(syntax.into(), text, tz, now_ms)?;
     Ok(SearchRequest {
-        query,
+        query: saved::expanded(located, text, vault, now_ms)?,
         text: text.to_owned(),
         sort: None,
         reverse: false,

@@ -53,7 +53,7 @@ pub(super) fn run(
     let mut shown = Vec::new();
     for call in &calls {
         let found: Vec<Option<u64>> =
-            call.figures.iter().map(|figure| count(&reader, figure)).collect::<Result<_, Failure>>()?;
+            call.figures.iter().map(|figure| count(&reader, figure, request.vault)).collect::<Result<_, Failure>>()?;
         if output.for_machines() {
             shown.push(call_json(call, &found));
         } else {
@@ -72,9 +72,9 @@ pub(super) fn run(
 }
 
 /// What the index finds for a figure; `None` where there is no query.
-fn count(reader: &Reader, figure: &DrillFigure) -> Result<Option<u64>, Failure> {
+fn count(reader: &Reader, figure: &DrillFigure, vault: &Path) -> Result<Option<u64>, Failure> {
     let Ok(query) = &figure.query else { return Ok(None) };
-    let mut wanted = request(&query.text, &TimeZone::UTC)?;
+    let mut wanted = request(&query.text, &TimeZone::UTC, vault)?;
     wanted.limit = Some(0);
     Ok(Some(search(reader, &wanted)?.total))
 }

@@ -13,12 +13,12 @@ use super::exit::{Exit, Failure};
 use super::limits::Limits;
 use super::output::{Output, Style, counted, json_time, printable, text_width, time_zone};
 use super::paragraph::Paragraph;
-use super::{hit, now_ms, open, open_index, pager};
+use super::search::request;
+use super::{hit, open, open_index, pager};
 use chatvault::archive::{Archive, ArchivedFile};
 use chatvault::conversation::{Conversation, Record, Revision, StoredConversation, plain_text};
 use chatvault::decode::{DecodeLimits, raw_record};
 use chatvault::index::Reader;
-use chatvault::search::parse::{ParseOptions, parse_located};
 use chatvault::search::{SearchError, Within, within};
 use jiff::tz::TimeZone;
 use page::Page;
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Fa
         return Ok(Exit::Complete);
     }
     let merged = stored.merged();
-    let found = found_by(args, &stored, &merged, &tz)?;
+    let found = found_by(args, &stored, &merged, &tz, vault)?;
     let around = part(args, found.as_ref(), &merged)?;
     let found = args.query.as_deref().zip(found.as_ref());
     if output.for_machines() {
@@ -267,9 +267,10 @@ fn found_by(
     stored: &StoredConversation,
     c: &Conversation,
     tz: &TimeZone,
+    vault: &Path,
 ) -> Result<Option<Within>, Failure> {
     let Some(text) = &args.query else { return Ok(None) };
-    let query = parse_located(text, &ParseOptions { tz: tz.clone(), now_ms: now_ms() })?;
+    let query = request(text, tz, vault)?.query;
     Ok(Some(within(&query, text, stored, c).map_err(SearchError::from)?))
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Stats, vault: &Path, output: &Output) -> Result<Exit, F
     let archive = open(vault)?;
     let reader = open_index(vault)?;
     let tz = time_zone(&args.tz)?;
-    let mut request = request_in(args.syntax, &args.query, &tz)?;
+    let mut request = request_in(args.syntax, &args.query, &tz, vault)?;
     let normalised = request.query.query.to_string();
     request.limit = Some(0);
     request.facets = UNITS.into_iter().chain(CHARTS).chain([Facet::Duration, Facet::Queue]).collect();

@@ -159,7 +159,7 @@ impl Pool {
                 Test::Matches(pattern) if condition.field != Field::Campaign => self.pattern(pattern, dice),
                 _ => {}
             },
-            Query::All | Query::Attribute(_) => {}
+            Query::All | Query::Attribute(_) | Query::Saved(_) => {}
         }
     }
 

@@ -39,6 +39,7 @@ pub(super) fn unsupported(located: &Located) -> Vec<Complaint> {
         let reason = match leaf {
             Tree::Text(text) => WordSequence::in_transcript(&text.pattern).err(),
             Tree::Meta(Condition { test: Test::Matches(pattern), .. }) => WordSequence::of(pattern).err(),
+            Tree::Saved(name) => Some(format!("the saved search `{name}` cannot be looked up here")),
             _ => None,
         };
         if let Some(message) = reason {
@@ -77,6 +78,8 @@ pub(super) fn compile(tree: &Tree, fields: &Fields) -> Compiled {
             Compiled { candidates: Box::new(BooleanQuery::new(both.into())), exact: false, ranks: true }
         }
         Tree::Meta(condition) => meta(condition, fields),
+        // Refused by `unsupported`; here only so that nothing is found by accident.
+        Tree::Saved(_) => exactly(EmptyQuery),
         Tree::Attribute(AttributeRange { path, range }) => {
             let (path, wanted) = (path.to_lowercase(), AtPath::range(range));
             exactly(Attributes { field: fields.sde_number, path, wanted })

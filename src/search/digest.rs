@@ -1,7 +1,9 @@
 //! One number for a whole result, so that a production can be repeated years later and compared.
 
-use super::run::{SearchError, SearchRequest, for_each_key};
-use crate::index::Reader;
+use super::found::Found;
+use super::keys::for_each_key;
+use super::run::{SearchError, SearchRequest, found};
+use crate::index::{IndexError, Reader};
 use sha2::{Digest as _, Sha256};
 
 /// What a query finds, in one number.
@@ -18,14 +20,19 @@ pub struct Digest {
 /// The digest of what a request finds, whatever its order and limit.
 ///
 /// # Errors
-/// As [`search`](super::search).
+/// As [`search`](super::search()).
 pub fn digest(reader: &Reader, request: &SearchRequest) -> Result<Digest, SearchError> {
+    let (sha256, count) = of_keys(reader, &found(reader, request)?)?;
+    Ok(Digest { sha256, count, query: request.query.query.resolved().to_string() })
+}
+
+/// [`Digest::sha256`] of a set of conversations, and how many these are.
+pub(super) fn of_keys(reader: &Reader, found: &Found) -> Result<(String, u64), IndexError> {
     let (mut hasher, mut count) = (Sha256::new(), 0);
-    for_each_key(reader, request, &mut |key| {
-        hasher.update(key.as_bytes());
+    for_each_key(reader, found, &mut |key, _| {
+        hasher.update(key);
         hasher.update(b"\n");
         count += 1;
     })?;
-    let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Digest { sha256, count, query: request.query.query.resolved().to_string() })
+    Ok((hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), count))
 }

@@ -12,6 +12,7 @@ use std::ops::Range;
 use super::complaint::Complaints;
 use super::field::{Field, Kind, Prefix, Scope, names, nearest};
 use super::pattern::{QUOTES, quote};
+use super::saved::{NAME_RULE, is_name, is_saved};
 use super::stem::is_word_form;
 
 /// Schemes of addresses without `//` that people paste.
@@ -41,6 +42,8 @@ pub(super) enum Token {
     Quoted(String),
     /// Between slashes, `\/` resolved.
     Regex(String),
+    /// `saved:NAME`.
+    Saved(String),
     /// Already complained about; stands for an operand.
     Bad,
 }
@@ -249,7 +252,7 @@ impl<'q> Lexer<'_, 'q> {
                 "NOT" => return self.token(Token::Not, word.len()),
                 _ => {}
             }
-            let nested = word.split_once(':').is_some_and(|(name, _)| Prefix::named(name).is_some());
+            let nested = word.split_once(':').is_some_and(|(name, _)| is_saved(name) || Prefix::named(name).is_some());
             if self.refuse_joint(word) || (nested && self.prefix(word)) {
                 return;
             }
@@ -321,6 +324,10 @@ impl<'q> Lexer<'_, 'q> {
         if value.starts_with("//") || SCHEMES.contains(&name.to_ascii_lowercase().as_str()) || !(identifier || sde) {
             return false;
         }
+        if is_saved(name) {
+            self.saved(word, value);
+            return true;
+        }
         if let Some(prefix) = Prefix::named(name) {
             self.token(Token::Prefix(prefix), name.len() + 1);
             return true;
@@ -355,6 +362,17 @@ impl<'q> Lexer<'_, 'q> {
             self.token(Token::Bad, word.len());
         }
         true
+    }
+}
+
+impl Lexer<'_, '_> {
+    /// `saved:NAME`, the name directly behind the colon and without quotes.
+    fn saved(&mut self, word: &str, name: &str) {
+        if is_name(name) {
+            return self.token(Token::Saved(name.to_owned()), word.len());
+        }
+        let message = format!("`saved:` is followed by the name of a saved search: {NAME_RULE}");
+        self.refuse(word.len(), message, None);
     }
 }
 

@@ -64,6 +64,28 @@ impl Matcher {
         !is_hidden && self.root.holds(&View::of(stored, &merged))
     }
 
+    /// Whether the query holds for a record of whatever kind that was cut into words already.
+    pub(super) fn holds(&self, view: &View<'_>) -> bool {
+        self.root.holds(view)
+    }
+
+    /// The places that made the conversation match, each once, in order: message, whether the bytes count in the line as
+    /// received, first byte and end. A word and a phrase are one, each side of a proximity is one, and so is the stretch
+    /// of a proximity inside another.
+    pub(super) fn places(&self, view: &View<'_>) -> BTreeSet<(usize, bool, usize, usize)> {
+        let messages = &view.transcript.conversation().messages;
+        let mut found = BTreeSet::new();
+        self.root.collect(view, &mut |place| {
+            // In a line without tags both readings are one.
+            let raw = place.raw && messages.get(place.line).is_some_and(has_markup);
+            let first = place.ranges().map(|range| range.start).min();
+            if let (Some(first), Some(last)) = (first, place.ranges().map(|range| range.end).max()) {
+                found.insert((place.line, raw, first, last));
+            }
+        });
+        found
+    }
+
     /// As [`Matcher::matches`], of a conversation that is held for many queries.
     #[cfg(test)]
     pub(crate) fn finds(&self, view: &View<'_>) -> bool {
@@ -120,6 +142,8 @@ fn node(tree: &Tree) -> Node {
             Node::Proximity(Proximity::new(&turns.left, &turns.right, reach))
         }
         Tree::Meta(condition) => Node::Meta(condition.clone()),
+        // Refused before a matcher is made: what it stands for is not known here.
+        Tree::Saved(_) => Node::Nothing,
     }
 }
 
@@ -131,7 +155,7 @@ fn reads_raw(tree: &Tree) -> bool {
         Tree::Text(text) => is_raw(text),
         Tree::Near(near) => [near.left.texts(), near.right.texts()].concat().into_iter().any(is_raw),
         Tree::Turns(turns) => [turns.left.texts(), turns.right.texts()].concat().into_iter().any(is_raw),
-        Tree::All | Tree::Meta(_) | Tree::Attribute(_) => false,
+        Tree::All | Tree::Meta(_) | Tree::Attribute(_) | Tree::Saved(_) => false,
     }
 }
 
@@ -145,7 +169,7 @@ fn mark(place: &Occurrence, found: &mut BTreeSet<Highlight>) {
     }
 }
 
-/// A conversation, cut into words once.
+/// A conversation with its lines cut into words once, for any number of queries.
 pub(crate) struct View<'v> {
     stored: Cow<'v, StoredConversation>,
     transcript: Transcript<'v>,
@@ -162,7 +186,7 @@ impl View<'static> {
 }
 
 impl<'v> View<'v> {
-    fn of(stored: &'v StoredConversation, conversation: &'v Conversation) -> View<'v> {
+    pub(super) fn of(stored: &'v StoredConversation, conversation: &'v Conversation) -> View<'v> {
         let transcript = Transcript::of(Cow::Borrowed(conversation));
         View { stored: Cow::Borrowed(stored), transcript, attributes: OnceLock::new() }
     }
@@ -205,21 +229,22 @@ impl Node {
         }
     }
 
-    fn collect(&self, view: &View<'_>, found: &mut dyn FnMut(&Occurrence)) {
+    /// Calls `each` with every place that made the conversation match; some may come twice.
+    fn collect(&self, view: &View<'_>, each: &mut dyn FnMut(&Occurrence)) {
         match self {
             // Attributes are in no message, so they mark none.
             Node::All | Node::Nothing | Node::Not(_) | Node::Meta(_) => {}
             Node::Attribute(..) | Node::AttributeRange(_) => {}
             Node::And(parts) => {
                 if self.holds(view) {
-                    parts.iter().for_each(|part| part.collect(view, found));
+                    parts.iter().for_each(|part| part.collect(view, each));
                 }
             }
             Node::Or(parts) => {
-                parts.iter().filter(|part| part.holds(view)).for_each(|part| part.collect(view, found));
+                parts.iter().filter(|part| part.holds(view)).for_each(|part| part.collect(view, each));
             }
-            Node::Text(wanted) => wanted.occurrences(&view.transcript).iter().for_each(found),
-            Node::Proximity(proximity) => proximity.collect(&view.transcript).iter().for_each(found),
+            Node::Text(wanted) => wanted.occurrences(&view.transcript).iter().for_each(each),
+            Node::Proximity(proximity) => proximity.collect(&view.transcript).iter().for_each(each),
         }
     }
 }

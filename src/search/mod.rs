@@ -7,6 +7,7 @@
 //! * Start reading at: [`query`], then `compile.rs` (what the index answers) and `matcher.rs` (what it cannot).
 
 mod attributes;
+mod bits;
 mod compile;
 pub mod complaint;
 mod cursor;
@@ -19,6 +20,7 @@ pub mod figures;
 mod foreign;
 mod found;
 pub mod highlight;
+mod keys;
 mod lex;
 mod matcher;
 pub mod names;
@@ -31,8 +33,12 @@ mod proximity;
 pub mod query;
 mod ranking;
 mod run;
+pub mod sample;
+pub mod saved;
 pub mod stem;
 pub mod syntax;
+pub mod term_list;
+pub mod terms;
 mod time;
 mod transcript;
 mod value;
@@ -54,5 +60,7 @@ pub use digest::{Digest, digest};
 pub(crate) use matcher::View;
 pub use matcher::{Highlight, Matcher};
 pub use order::Sort;
-pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, for_each_key, search, search_after};
+pub use run::{
+    Hit, Hits, SearchAnswer, SearchError, SearchRequest, check, for_each_key, search, search_after, search_sample,
+};
 pub use within::{Within, within};

@@ -90,8 +90,8 @@ pub(super) struct Place {
 pub(super) struct Placed {
     pub(super) address: DocAddress,
     rank: Rank,
-    /// Its key, where that was asked for.
-    pub(super) key: String,
+    /// Its key, where it had to be compared.
+    key: String,
 }
 
 /// An order, ready to be walked in.
@@ -213,14 +213,13 @@ impl Order {
         Ok(count)
     }
 
-    /// The first `limit` hits behind a place, in order, and the place of the last one. `with_keys`: all of them know their key.
+    /// The first `limit` hits behind a place, in order, and the place of the last one.
     pub(super) fn page(
         &self,
         reader: &Reader,
         found: &Found,
         after: Option<&Place>,
         limit: usize,
-        with_keys: bool,
     ) -> Result<(Vec<Placed>, Option<Place>), IndexError> {
         let mut best: Vec<(Rank, u32, u64, DocId)> = Vec::new();
         for ordinal in 0..reader.searcher().segment_readers().len() {
@@ -252,7 +251,7 @@ impl Order {
         // Of equal rank, and from several segments: only the keys themselves can say.
         for equals in best.chunk_by(|a, b| a.0 == b.0) {
             let must_compare = equals.first().map(|row| row.1) != equals.last().map(|row| row.1);
-            let mut placed = self.placed(reader, equals, must_compare || with_keys)?;
+            let mut placed = self.placed(reader, equals, must_compare)?;
             if must_compare {
                 placed.sort_by(|a, b| if self.key_falls() { b.key.cmp(&a.key) } else { a.key.cmp(&b.key) });
             }

@@ -56,7 +56,13 @@ impl Located {
         self.leaves.iter().find(|(leaf, _)| leaf == part).map(|(_, span)| span.clone())
     }
 
-    /// Every text, proximity and condition with its byte span; the sides of a proximity come before it.
+    /// The same positions for a query in which everything saved was put in its place.
+    pub(super) fn expanded(self, query: Query) -> Located {
+        let leaves = self.leaves.into_iter().filter(|(leaf, _)| !matches!(leaf, Query::Saved(_))).collect();
+        Located { query, leaves }
+    }
+
+    /// Every text, proximity, condition and saved search with its byte span; the sides of a proximity come before it.
     pub fn leaves(&self) -> &[(Query, Range<usize>)] {
         &self.leaves
     }
@@ -98,6 +104,11 @@ pub(super) fn refuse_unprintable(query: &Query, complaints: &mut Complaints<'_>)
         );
         complaints.add(0..complaints.query.len(), message, None);
     }
+}
+
+/// What is said of `consumer:(saved:NAME)`.
+pub(super) fn saved_is_no_value(outer: &Prefix) -> String {
+    format!("a saved search is no value of `{}:`; write it outside", outer.name())
 }
 
 /// A part of the query with where it stands.
@@ -280,6 +291,14 @@ impl Parser<'_, '_> {
             }
             Token::Open => self.group(span, group),
             Token::Prefix(prefix) => self.prefixed(prefix, span, group),
+            Token::Saved(name) => {
+                if let Some(outer) = group {
+                    self.complaints.add(span.clone(), saved_is_no_value(outer), None);
+                }
+                let query = Query::Saved(name);
+                self.leaves.push((query.clone(), span.clone()));
+                (query, span)
+            }
             Token::Bad => (Query::All, span),
             Token::Not => (Query::All, span), // `unary` reads them; kept total rather than unreachable.
             Token::Word(_) | Token::Quoted(_) | Token::Regex(_) => {

@@ -47,7 +47,7 @@ pub(super) fn nesting(query: &Query) -> usize {
         Query::Not(inner) => 1 + part(inner),
         Query::Near(near) => near_nesting(near),
         Query::Turns(turns) => side_nesting(&turns.left).max(side_nesting(&turns.right)),
-        Query::All | Query::Text(_) | Query::Meta(_) | Query::Attribute(_) => 0,
+        Query::All | Query::Text(_) | Query::Meta(_) | Query::Attribute(_) | Query::Saved(_) => 0,
     }
 }
 
@@ -78,6 +78,7 @@ fn print(query: &Query, f: &mut Formatter<'_>, resolved: bool) -> fmt::Result {
         Query::Near(near) => write!(f, "{near}"),
         Query::Turns(turns) => write!(f, "{} turns/{} {}", turns.left, turns.distance, turns.right),
         Query::Meta(condition) => condition_text(condition, f, resolved),
+        Query::Saved(name) => write!(f, "saved:{name}"),
         Query::Attribute(AttributeRange { path, range }) => {
             // A bare number would be a word.
             let equal = if matches!(range, Range::Exactly(_)) { "=" } else { "" };
@@ -266,7 +267,7 @@ fn duration_text(ms: i64) -> String {
 }
 
 /// The interval with both ends inside it, as the language writes ranges.
-fn instants(range: &TimeRange) -> String {
+pub(super) fn instants(range: &TimeRange) -> String {
     let instant = |ms: i64| match jiff::Timestamp::from_millisecond(ms) {
         Ok(at) => format!("{at:.3}"),
         Err(_) => ms.to_string(),

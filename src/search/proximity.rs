@@ -101,7 +101,7 @@ impl Parser<'_, '_> {
             if is_left { format!("{one} {sign} {others}") } else { format!("{others} {sign} {one}") }
         };
         match why {
-            NotText::Meta | NotText::Attribute => {
+            NotText::Meta | NotText::Attribute | NotText::Saved => {
                 Some(if is_left { format!("{own} AND {others}") } else { format!("{others} AND {own}") })
             }
             NotText::Negated => match &part.0 {
@@ -134,6 +134,7 @@ fn grouped(query: &Query) -> String {
 enum NotText {
     Meta,
     Attribute,
+    Saved,
     Negated,
     Everything,
     /// AND below OR, or inside another proximity.
@@ -154,6 +155,11 @@ impl NotText {
             }
             NotText::Attribute => {
                 format!("`{sign}` stands between texts of messages; an attribute is in no message; join it with AND")
+            }
+            NotText::Saved => {
+                format!(
+                    "`{sign}` stands between texts; a saved search is about the whole conversation; join it with AND"
+                )
             }
             NotText::Negated => {
                 format!("`{sign}` needs something that is there on both sides; put NOT outside")
@@ -234,6 +240,7 @@ fn operand(query: &Query) -> Result<Operand, NotText> {
         Query::And(_) | Query::Near(_) => Err(NotText::AllInside),
         Query::Attribute(_) => Err(NotText::Attribute),
         Query::Meta(_) => Err(NotText::Meta),
+        Query::Saved(_) => Err(NotText::Saved),
         Query::Not(_) => Err(NotText::Negated),
         Query::Turns(_) => Err(NotText::Turns),
         Query::All => Err(NotText::Everything),

@@ -32,6 +32,8 @@ pub enum Query {
     Meta(Condition),
     /// `sde.cartStatus.total:>100`: a number among the engagement attributes.
     Attribute(AttributeRange),
+    /// `saved:NAME`: a saved search. [`super::saved::expand`] puts the search in its place; no index answers the name.
+    Saved(String),
 }
 
 impl Query {

@@ -95,7 +95,7 @@ fn collect(tree: &Tree, fields: &Fields, leaves: &mut Vec<Leaf>) {
             collect_side(&turns.left, fields, leaves);
             collect_side(&turns.right, fields, leaves);
         }
-        Tree::All | Tree::Not(_) | Tree::Meta(_) | Tree::Attribute(_) => {}
+        Tree::All | Tree::Not(_) | Tree::Meta(_) | Tree::Attribute(_) | Tree::Saved(_) => {}
     }
 }
 

@@ -6,11 +6,13 @@ use super::cursor::{Cursor, CursorError};
 use super::facets::{Facet, FacetCollector, FacetCount, readable};
 use super::found::Found;
 use super::highlight::{Snippet, raw_snippets, snippets};
+use super::keys;
 use super::matcher::Matcher;
 use super::order::{Order, Place, Placed, Sort};
 use super::parse::Located;
 use super::query::Query as Tree;
 use super::ranking::Ranking;
+use super::sample::{self, Sample, SampleRequest};
 use crate::conversation::{Conversation, StoredConversation};
 use crate::index::{IndexError, Reader};
 use jiff::tz::TimeZone;
@@ -127,35 +129,39 @@ pub fn search_after(
     request: &SearchRequest,
     cursor: Option<&Cursor>,
 ) -> Result<SearchAnswer, SearchError> {
-    let refused = unsupported(&request.query);
-    if !refused.is_empty() {
-        return Err(QueryError { query: request.text.clone(), complaints: refused, more: 0 }.into());
-    }
-    let tree = &request.query.query;
-    let matcher = Matcher::new(tree);
-    let Compiled { candidates, exact, ranks } = compile(tree, reader.fields());
-    let sort = request.sort.unwrap_or(if ranks { Sort::Relevance } else { Sort::Start });
+    let asked = Asked::of(reader, request)?;
     if let Some(cursor) = cursor {
-        cursor.check(tree, sort, request.reverse)?;
+        cursor.check(&request.query.query, asked.sort, request.reverse)?;
     }
-    let proven = |found: Found, matcher: &Matcher| if exact { Ok(found) } else { found.verified(reader, matcher) };
-    let candidates = Found::of(reader, &*candidates)?;
-    let (found, left_out) = match hidden_documents(reader, tree)? {
-        None => (candidates, 0),
-        Some(others) => {
-            let others = Found::of(reader, &*others)?;
-            let left_out = proven(candidates.clone().and(&others), &Matcher::of_everything(tree))?.len();
-            (candidates.without(&others), left_out)
-        }
-    };
-    let found = proven(found, &matcher)?;
+    let found = asked.found(reader)?;
+    asked.answer(reader, found, cursor)
+}
 
-    let total = found.len();
-    let counts = if request.facets.is_empty() { Vec::new() } else { counted(reader, &found, &request.facets)? };
-    let facets = request.facets.iter().zip(counts);
-    let facets = facets.map(|(facet, counts)| (*facet, readable(*facet, counts, &request.tz))).collect();
-    let hits = Hits::of(reader, request, found, sort, cursor, matcher)?;
-    Ok(SearchAnswer { total, left_out, facets, hits })
+/// Answers a request from a random sample of what it finds: totals, facets and hits are those of the sample.
+///
+/// # Errors
+/// As [`search`].
+pub fn search_sample(
+    reader: &Reader,
+    request: &SearchRequest,
+    wanted: &SampleRequest,
+) -> Result<(SearchAnswer, Sample), SearchError> {
+    let asked = Asked::of(reader, request)?;
+    let (found, left_out) = asked.found(reader)?;
+    let (drawn, sample) = sample::draw(reader, found, wanted)?;
+    Ok((asked.answer(reader, (drawn, left_out), None)?, sample))
+}
+
+/// Whether this version answers every form of a query; [`search`] asks by itself.
+///
+/// # Errors
+/// Every form that it does not answer, by name.
+pub fn check(query: &Located, text: &str) -> Result<(), QueryError> {
+    let refused = unsupported(query);
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(QueryError { query: text.to_owned(), complaints: refused, more: 0 })
 }
 
 /// Calls `each` with the key of every conversation that matches, bytewise ascending, whatever the request's order and limit.
@@ -163,17 +169,63 @@ pub fn search_after(
 /// # Errors
 /// As [`search`].
 pub fn for_each_key(reader: &Reader, request: &SearchRequest, each: &mut dyn FnMut(&str)) -> Result<(), SearchError> {
-    let by_key =
-        SearchRequest { sort: Some(Sort::Key), reverse: false, limit: None, facets: Vec::new(), ..request.clone() };
-    let hits = search(reader, &by_key)?.hits;
-    let mut after = None;
-    loop {
-        let (placed, last) = hits.order.page(reader, &hits.found, after.as_ref(), WINDOW, true)?;
-        if placed.is_empty() {
-            return Ok(());
-        }
-        placed.iter().for_each(|placed| each(&placed.key));
-        after = last;
+    let found = found(reader, request)?;
+    Ok(keys::for_each_key(reader, &found, &mut |key, _| each(&String::from_utf8_lossy(key)))?)
+}
+
+/// What a request finds, whatever its order and limit.
+pub(super) fn found(reader: &Reader, request: &SearchRequest) -> Result<Found, SearchError> {
+    Ok(Asked::of(reader, request)?.found(reader)?.0)
+}
+
+/// A request, ready to be put to the index.
+struct Asked<'r> {
+    request: &'r SearchRequest,
+    matcher: Matcher,
+    candidates: Box<dyn Query>,
+    exact: bool,
+    sort: Sort,
+}
+
+impl<'r> Asked<'r> {
+    fn of(reader: &Reader, request: &'r SearchRequest) -> Result<Asked<'r>, QueryError> {
+        check(&request.query, &request.text)?;
+        let tree = &request.query.query;
+        let Compiled { candidates, exact, ranks } = compile(tree, reader.fields());
+        let sort = request.sort.unwrap_or(if ranks { Sort::Relevance } else { Sort::Start });
+        Ok(Asked { request, matcher: Matcher::new(tree), candidates, exact, sort })
+    }
+
+    /// What matches, and how many records that are no conversation do too and are left out.
+    fn found(&self, reader: &Reader) -> Result<(Found, u64), SearchError> {
+        let tree = &self.request.query.query;
+        let proven =
+            |found: Found, matcher: &Matcher| if self.exact { Ok(found) } else { found.verified(reader, matcher) };
+        let candidates = Found::of(reader, &*self.candidates)?;
+        let (found, left_out) = match hidden_documents(reader, tree)? {
+            None => (candidates, 0),
+            Some(others) => {
+                let others = Found::of(reader, &*others)?;
+                let left_out = proven(candidates.clone().and(&others), &Matcher::of_everything(tree))?.len();
+                (candidates.without(&others), left_out)
+            }
+        };
+        Ok((proven(found, &self.matcher)?, left_out))
+    }
+
+    fn answer(
+        self,
+        reader: &Reader,
+        (found, left_out): (Found, u64),
+        cursor: Option<&Cursor>,
+    ) -> Result<SearchAnswer, SearchError> {
+        let Asked { request, matcher, sort, .. } = self;
+        let total = found.len();
+        let counts = if request.facets.is_empty() { Vec::new() } else { counted(reader, &found, &request.facets)? };
+        let facets = request.facets.iter().zip(counts);
+        let facets = facets.map(|(facet, counts)| (*facet, readable(*facet, counts, &request.tz))).collect();
+        let hits = Hits::of(reader, request, found, sort, cursor, matcher)?;
+        Ok(SearchAnswer { total, left_out, facets, hits })
     }
 }
 
@@ -266,7 +318,7 @@ impl Hits {
             let start = window.start + window.placed.len();
             let after = window.last.as_ref().or(self.after.as_ref());
             let wanted = WINDOW.min(self.len.saturating_sub(start));
-            let (placed, last) = self.order.page(reader, &self.found, after, wanted, false)?;
+            let (placed, last) = self.order.page(reader, &self.found, after, wanted)?;
             if placed.is_empty() {
                 return Err(IndexError::Damaged(format!("hit {at} of {} is not there", self.len)));
             }

@@ -15,6 +15,14 @@ pub enum Syntax {
 }
 
 impl Syntax {
+    /// Both of them.
+    pub const ALL: [Syntax; 2] = [Syntax::Chatvault, Syntax::Dtsearch];
+
+    /// The syntax of that name.
+    pub fn named(name: &str) -> Option<Syntax> {
+        Syntax::ALL.into_iter().find(|syntax| syntax.name() == name)
+    }
+
     /// The name it is asked for by.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,9 +1,9 @@
 //! A query put to one conversation: does it match, and where.
 
-use super::compile::unsupported;
 use super::complaint::QueryError;
 use super::matcher::{Highlight, Matcher};
 use super::parse::Located;
+use super::run::check;
 use crate::conversation::{Conversation, StoredConversation};
 
 /// What a query finds in one conversation.
@@ -41,10 +41,7 @@ pub fn within(
     stored: &StoredConversation,
     merged: &Conversation,
 ) -> Result<Within, QueryError> {
-    let refused = unsupported(query);
-    if !refused.is_empty() {
-        return Err(QueryError { query: text.to_owned(), complaints: refused, more: 0 });
-    }
+    check(query, text)?;
     let matcher = Matcher::of_everything(&query.query);
     let matches = matcher.matches(stored);
     let highlights = if matches { matcher.highlights(stored, merged) } else { Vec::new() };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "demo",
     "init",
     "doctor",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 20] = [
     "gaps",
     "index",
     "search",
+    "saved",
     "show",
     "stats",
     "export",

@@ -3,6 +3,7 @@
 use super::super::complaint::Complaints;
 use super::super::field::{Prefix, Scope, names, nearest};
 use super::super::pattern::QUOTES;
+use super::super::saved::{NAME_RULE, is_name, is_saved};
 use std::ops::Range;
 
 /// One piece of a query.
@@ -25,6 +26,8 @@ pub(super) enum Token {
     Value(String),
     /// Between quotes.
     Quoted(String),
+    /// `saved:NAME`.
+    Saved(String),
     /// Already complained about; stands for an operand.
     Bad,
 }
@@ -245,6 +248,16 @@ impl Lexer<'_, '_> {
         let Some((name, value)) = word.split_once(':') else { return false };
         if value.starts_with("//") || !name.contains(|c: char| c.is_alphabetic()) {
             return false;
+        }
+        if is_saved(name) {
+            let saved = value.to_owned();
+            if is_name(&saved) {
+                self.token(Token::Saved(saved), word.len());
+            } else {
+                let message = format!("`saved:` is followed by the name of a saved search: {NAME_RULE}");
+                self.refuse(word.len(), message, None);
+            }
+            return true;
         }
         let colons = if value.starts_with(':') { 2 } else { 1 };
         let value = &value[colons - 1..];

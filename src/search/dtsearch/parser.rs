@@ -6,7 +6,7 @@
 use super::super::complaint::{Complaints, Fault, QueryError};
 use super::super::field::{Field, Kind, Prefix, Scope};
 use super::super::lex::is_bare_word;
-use super::super::parse::{DEEPEST, Located, ParseOptions, presence, refuse_unprintable};
+use super::super::parse::{DEEPEST, Located, ParseOptions, presence, refuse_unprintable, saved_is_no_value};
 use super::super::pattern;
 use super::super::proximity::{self, Joint, join};
 use super::super::query::{AttributeRange, Condition, Query, Test, TextPattern, TextQuery};
@@ -216,6 +216,15 @@ impl Parser<'_, '_> {
                 self.next += 1;
                 self.prefixed(&prefix, span, group)
             }
+            Token::Saved(name) => {
+                self.next += 1;
+                if let Some(outer) = group {
+                    self.complaints.add(span.clone(), saved_is_no_value(outer), None);
+                }
+                let query = Query::Saved(name);
+                self.leaves.push((query.clone(), span.clone()));
+                (query, span)
+            }
             Token::Bad => {
                 self.next += 1;
                 (Query::All, span)
@@ -275,6 +284,7 @@ impl Parser<'_, '_> {
                 (query, span.start..end.end)
             }
             Some((Token::Word(_) | Token::Quoted(_) | Token::Value(_), _)) => self.words(Some(prefix), span.start),
+            Some((Token::Saved(_), _)) => self.primary(Some(prefix)),
             Some((Token::Bad, at)) => {
                 self.next += 1;
                 (Query::All, span.start..at.end)
