@@ -28,6 +28,7 @@ pub mod evidence;
 pub mod extract;
 mod former;
 pub mod ingest;
+pub mod kept;
 pub mod layout;
 mod ledger;
 mod lock;
@@ -115,6 +116,7 @@ struct Inner {
     /// Held while a checked, synced file gets its place and its row. Guards the folders known to be durable.
     placing: Mutex<HashSet<PathBuf>>,
     temp_files: AtomicU64,
+    kept: kept::KeptTexts,
     /// `None` in a reader.
     lock: Option<VaultLock>,
 }
@@ -186,6 +188,7 @@ impl Archive {
             ledger: Mutex::new(ledger),
             placing: Mutex::new(HashSet::new()),
             temp_files: AtomicU64::new(0),
+            kept: kept::KeptTexts::new(),
             lock,
         };
         Ok(Archive { inner: Arc::new(inner), actor: DEFAULT_ACTOR.into(), limits: CheckLimits::default() })

@@ -11,6 +11,7 @@ use crate::conversation::Revision;
 use crate::decode::{ANONYMOUS, DecodeLimits, FileContext, FileReport, Keyring, ProblemKind, Salvaged, decode_again};
 use crate::index::{Held, HeldFile, IndexError, Writer, WriterOptions};
 use std::collections::{HashMap, HashSet};
+use std::io::Cursor;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bounds of a run, and the keys it has.
@@ -446,11 +447,14 @@ fn index_file(
         }
     };
     // Only what was archived is indexed: `show` puts the archived SHA-256 under it.
-    let opened = archive.open_proven(&file).map_err(|error| error.to_string());
-    let decoded = opened.and_then(|bytes| {
-        decode_again(bytes, &context, options.decode, &options.keys, &is_open, &mut sink)
-            .map_err(|error| error.to_string())
-    });
+    let decoded = match archive.take_text(&file) {
+        Some(text) => decode_again(Cursor::new(text), &context, options.decode, &options.keys, &is_open, &mut sink)
+            .map_err(|error| error.to_string()),
+        None => archive.open_proven(&file).map_err(|error| error.to_string()).and_then(|bytes| {
+            decode_again(bytes, &context, options.decode, &options.keys, &is_open, &mut sink)
+                .map_err(|error| error.to_string())
+        }),
+    };
     // A file that is gone stops no other; it is named, and `verify` and `repair` deal with it.
     let mut report = decoded.unwrap_or_else(|reason| {
         let mut report = FileReport::default();
