@@ -1,4 +1,5 @@
-//! `cargo bench --bench stages`: each stage on its own, on a fixed seed. `benches/floor.rs` measures the whole.
+//! `cargo bench --bench stages`: each stage on its own, on a fixed seed. `hot_paths.rs` has their inner loops, and `chatvault bench` measures
+//! the whole, beside what the machine allows.
 
 use chatvault::acquire::{self, AcquireSettings, Cancel, Endpoints, OAuth1Keys, Secret};
 use chatvault::archive::{Archive, Clock, RealDisk};

@@ -6,6 +6,7 @@
 pub mod acquire;
 pub mod archive;
 pub mod bag;
+pub mod bench;
 pub mod conversation;
 pub mod decode;
 pub mod index;

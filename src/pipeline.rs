@@ -17,19 +17,45 @@ mod bag_ledger;
 #[allow(clippy::unwrap_used)]
 mod crash_tests;
 mod diagnosis;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod exactness_tests;
 mod importing;
 mod index_report;
 mod indexing;
+mod masks;
 mod notes;
+mod options;
+mod prove;
+mod raw_scan;
 pub mod repair;
+mod schemas;
+mod series;
+mod series_agents;
+mod series_drill;
+mod series_export;
+mod series_table;
 mod watching;
 
 pub use activity::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes, StateTimes, agent_activity};
 pub use bag_export::{BagExport, BagExportError, BagRequest, BagSelection, export_bag};
 pub use bag_import::{BagReport, RefusedBag};
-pub use importing::{ImportProblem, ImportReport, ImportedKind};
+pub use importing::{ImportProblem, ImportReport, ImportedKind, Recognised, recognise_paths};
 pub use index_report::{EncryptedCounts, FileProblems, IndexReport, SalvageCounts, StreamCounts};
-pub use indexing::RunOptions;
+pub use masks::{MaskedRevision, masked_revisions};
+pub use options::{DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, RunOptions};
+pub use prove::{Difference, Proof, ProveError, Side, prove};
+pub use raw_scan::{ScanCounts, ScanOptions, UnreadFile};
+pub use series::{
+    AnswerPlace, CallReport, Hole, OPERATIONS, SeriesFilter, SeriesOptions, SeriesPoint, SeriesReport, SeriesSink,
+    SeriesSpan, series,
+};
+pub use series_agents::{AgentHistory, AgentsView};
+pub use series_drill::{DrillCall, DrillFigure, DrillQuery, drill_down};
+pub use series_export::{SeriesExport, SeriesExportError, SeriesFormat, export_series};
+pub use series_table::{
+    Bucketing, CallTable, Figure as TableFigure, MetricRow, Rule, SeriesTable, Step as TableStep, TableError,
+};
 pub use watching::{Paces, Round, watch};
 
 use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, ProgressSink};
@@ -107,7 +133,8 @@ pub struct SyncReport {
     pub index_failure: Option<RunError>,
 }
 
-/// LivePerson → archive → index. Files are indexed while others are still being downloaded.
+/// LivePerson → archive → index. Files are indexed while others are still being downloaded; the schemas that their records name
+/// come behind them.
 ///
 /// The archive comes first: whatever is wrong with the index, everything new is archived, because LivePerson deletes it.
 ///
@@ -124,6 +151,7 @@ pub fn sync(
 ) -> Result<SyncReport, RunError> {
     // Rows only, and room for a month of them: a slow indexer must not hold up a download.
     let (published, mut arriving) = tokio::sync::mpsc::channel::<ArchivedFile>(1 << 16);
+    let (later, more_progress, end) = (options.clone(), acquire_progress.clone(), cancel.clone());
     let (acquired, indexed) = std::thread::scope(|scope| {
         // The receiver moves into the thread: an indexer that fails drops it, and downloads go on without one.
         let indexing = scope.spawn(move || -> Result<IndexReport, RunError> {
@@ -138,10 +166,12 @@ pub fn sync(
         (acquired, indexing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let acquired = acquired?;
-    Ok(match indexed {
+    let mut report = match indexed {
         Ok(indexed) => SyncReport { acquired, indexed, index_failure: None },
         Err(failure) => SyncReport { acquired, indexed: IndexReport::default(), index_failure: Some(failure) },
-    })
+    };
+    schemas::fetch(runtime, settings, archive, later, more_progress, watcher, end, &mut report);
+    Ok(report)
 }
 
 /// Files and folders already on disk → archive → index.

@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::archive::{Archive, ArchivedFile, Sha256Hex};
 
+use super::asking::lock;
 use super::auth::OAuth1Keys;
 use super::domain::DomainCheck;
 use super::engine::{Engine, Stop};
@@ -17,12 +18,14 @@ use super::follow::Follow;
 use super::history::HistoryApi;
 use super::http::Http;
 use super::passes::Schedule;
+use super::polling::Memory;
 use super::report::StreamReport;
 use super::settings::{AcquireSettings, HistoryChoice, StreamMode};
 use super::source::ApiRequest;
 use super::token::Authorizer;
 
-/// Follows every history API of the settings, one after the other.
+/// Polls and follows every query API of the settings, one after the other. Figures come first: they are few calls, and
+/// LivePerson forgets them soonest.
 pub(super) async fn follow_all(
     engine: &Engine,
     settings: &AcquireSettings,
@@ -30,9 +33,9 @@ pub(super) async fn follow_all(
     archive: &Archive,
     published: &mpsc::Sender<ArchivedFile>,
 ) -> Vec<(String, StreamReport)> {
-    let mut reports = Vec::new();
-    if settings.histories.is_empty() {
-        return reports;
+    // A segment that a watch holds open is no dead run's.
+    if lock(&settings.sessions.memory).holds_segments() {
+        return rest(engine, settings, domain, archive, published).await;
     }
     match super::engine::blocking(archive, Archive::seal_left_over).await {
         Ok(sealed) => {
@@ -42,9 +45,20 @@ pub(super) async fn follow_all(
         }
         Err(error) => {
             engine.stop(Stop::Archive(error));
-            return reports;
+            return Vec::new();
         }
     }
+    rest(engine, settings, domain, archive, published).await
+}
+
+async fn rest(
+    engine: &Engine,
+    settings: &AcquireSettings,
+    domain: &DomainCheck,
+    archive: &Archive,
+    published: &mpsc::Sender<ArchivedFile>,
+) -> Vec<(String, StreamReport)> {
+    let mut reports = super::polling::poll_all(engine, settings, domain, archive, published).await;
     for choice in &settings.histories {
         if engine.is_ending() {
             break;
@@ -85,18 +99,24 @@ async fn follow_one(
         sessions: &settings.sessions,
         archive,
         schedule: Schedule { api, start: settings.start, now_ms: settings.clock.now_ms() },
+        mode: choice.mode,
     };
     let mut report = follow.run(published).await;
-    let is_refused = |problem: &Problem| {
-        matches!(problem.kind, ProblemKind::Forbidden | ProblemKind::Gone | ProblemKind::Unauthorized)
-    };
     for problem in report.problems.iter_mut().filter(|problem| problem.kind == ProblemKind::Unauthorized) {
         problem.reason = format!("{}; check {}", problem.reason, authorizer.variables().join(", "));
     }
-    if choice.mode == StreamMode::Auto && report.listing_calls == 0 && report.problems.iter().any(is_refused) {
+    if choice.mode == StreamMode::Auto
+        && report.listing_calls == 0
+        && report.problems.iter().any(|problem| is_refusal(problem.kind))
+    {
         report = StreamReport { skipped: true, ..StreamReport::default() };
     }
     report
+}
+
+/// What means, in an optional stream, that it is not for these keys.
+pub(super) fn is_refusal(kind: ProblemKind) -> bool {
+    matches!(kind, ProblemKind::Forbidden | ProblemKind::Gone | ProblemKind::Unauthorized)
 }
 
 /// Where an API is, and what its calls are authorised with; or the reason why one of them is not known.
@@ -110,7 +130,7 @@ pub(super) fn place_of(
 }
 
 /// The configured base of a service, else the host that the Domain API names.
-fn base_of(service: &str, settings: &AcquireSettings, domain: &DomainCheck) -> Result<Url, String> {
+pub(super) fn base_of(service: &str, settings: &AcquireSettings, domain: &DomainCheck) -> Result<Url, String> {
     if let Some(base) = settings.services.get(service) {
         return Ok(base.clone());
     }
@@ -128,6 +148,8 @@ pub struct Sessions {
     authorizer: Arc<Mutex<Option<Arc<Authorizer>>>>,
     /// Hash of a request → hash of its last answer.
     answers: Arc<Mutex<HashMap<Sha256Hex, Sha256Hex>>>,
+    /// What polling knows.
+    pub(super) memory: Arc<Mutex<Memory>>,
 }
 
 /// Requests whose last answer is remembered; beyond it all are forgotten, which costs a few answers archived twice.
@@ -141,7 +163,11 @@ impl fmt::Debug for Sessions {
 
 impl Sessions {
     /// An API key first: it never expires. Then client credentials, then a login.
-    fn authorizer(&self, settings: &AcquireSettings, domain: &DomainCheck) -> Result<Arc<Authorizer>, String> {
+    pub(super) fn authorizer(
+        &self,
+        settings: &AcquireSettings,
+        domain: &DomainCheck,
+    ) -> Result<Arc<Authorizer>, String> {
         let mut known = self.authorizer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref() {
             return Ok(Arc::clone(known));

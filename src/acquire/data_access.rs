@@ -86,6 +86,15 @@ impl DataAccess {
     }
 }
 
+/// Asks for a version of the schema: a number, or `latest`.
+pub(super) fn schema_request(base: &Url, account_id: &str, version: &str) -> ApiRequest {
+    let mut url = base.clone();
+    let prefix = base.path().trim_end_matches('/');
+    url.set_path(&format!("{prefix}/data_access_le/account/{account_id}/le/schema"));
+    url.query_pairs_mut().clear().append_pair("schemaId", version);
+    ApiRequest { url, accept: "application/json", json: None }
+}
+
 impl Source for DataAccess {
     fn stream(&self) -> &str {
         self.data_type.stream()

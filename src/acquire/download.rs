@@ -68,7 +68,8 @@ async fn attempt(engine: &Engine, archive: &Archive, file: &ListedFile, best: &B
         return Err(Fault::Answer { kind: problem.kind, reason: problem.reason, retry_after });
     }
     let expected_bytes = reply.content_length();
-    let arrival = Arrival { window: file.window, expected_bytes, provenance: provenance(&reply), reread: false };
+    let arrival =
+        Arrival { window: file.window, expected_bytes, provenance: provenance(&reply, ACCEPT), reread: false };
     let (stream, name) = (file.stream.clone(), file.name.clone());
     engine.tell(AcquireEvent::Started { stream, name, expected_bytes });
 
@@ -190,7 +191,7 @@ fn not_a_file(reply: &Reply, head: &[u8]) -> String {
 }
 
 /// Where the bytes came from; no header that carries a secret.
-fn provenance(reply: &Reply) -> Provenance {
+pub(super) fn provenance(reply: &Reply, accept: &str) -> Provenance {
     const KEPT: [&str; 8] = [
         "content-type",
         "content-length",
@@ -207,7 +208,7 @@ fn provenance(reply: &Reply) -> Provenance {
             response.insert(name.to_owned(), value);
         }
     }
-    let request = [("accept", ACCEPT), ("user-agent", USER_AGENT)];
+    let request = [("accept", accept), ("user-agent", USER_AGENT)];
     Provenance {
         origin: printable(&reply.url),
         request: request.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),

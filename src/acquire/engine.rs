@@ -171,6 +171,32 @@ impl Engine {
     where
         F: Future<Output = Result<T, Fault>>,
     {
+        self.retrying(name, policy, true, call).await
+    }
+
+    /// The same for an API that the keys may not be meant for: its refusals say nothing about the others.
+    pub(super) async fn with_retries_of_api<T, F>(
+        &self,
+        name: &str,
+        policy: &RetryPolicy,
+        call: impl Fn() -> F,
+    ) -> Result<T, GivenUp>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        self.retrying(name, policy, false, call).await
+    }
+
+    async fn retrying<T, F>(
+        &self,
+        name: &str,
+        policy: &RetryPolicy,
+        speaks_for_keys: bool,
+        call: impl Fn() -> F,
+    ) -> Result<T, GivenUp>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
         let mut attempts = Attempts::new(policy);
         loop {
             if self.is_ending() {
@@ -192,7 +218,9 @@ impl Engine {
             if super::retry::is_server_failure(kind) && self.circuit.only_one_try(policy) {
                 next = Next::GiveUp;
             }
-            if let Some(trip) = self.circuit.failed(kind, next == Next::GiveUp, policy) {
+            if (speaks_for_keys || kind != ProblemKind::Unauthorized)
+                && let Some(trip) = self.circuit.failed(kind, next == Next::GiveUp, policy)
+            {
                 self.stop(Stop::Trip { trip, reason: reason.clone() });
                 next = Next::GiveUp;
             }

@@ -12,19 +12,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::archive::{
-    AnswerSegment, ApiAnswer, Archive, ArchiveError, ArchivedFile, Listing, ListingOutcome, Published, Window,
-};
+use crate::archive::{AnswerSegment, Archive, ArchiveError, ArchivedFile, Listing, ListingOutcome, Published, Window};
 
-use super::apis::Sessions;
+use super::apis::{Sessions, is_refusal};
+use super::asking::{keep, lock, receive};
 use super::engine::{Engine, GivenUp, Stop, blocking, join};
 use super::error::{Fault, ProblemKind};
 use super::history::{Filter, HistoryApi, Page, STEP_MS};
-use super::http::{LISTING_LIMIT_BYTES, printable};
 use super::listing::window_name;
 use super::passes::{Axis, Pass, Schedule, floor, halves};
 use super::plan::millis;
 use super::report::{AcquireEvent, StreamReport};
+use super::settings::StreamMode;
 use super::source::{ApiRequest, shown};
 use super::token::Authorizer;
 
@@ -45,6 +44,8 @@ pub(super) struct Follow<'r> {
     pub(super) archive: &'r Archive,
     /// What is due, and when.
     pub(super) schedule: Schedule,
+    /// What a refusal means.
+    pub(super) mode: StreamMode,
 }
 
 /// What one search or pass came to.
@@ -86,9 +87,10 @@ impl Follow<'_> {
             }
         };
         match self.passes().await {
-            Ok(passes) => {
+            Ok((mut begun, passes)) => {
                 for pass in passes {
-                    if self.engine.is_ending() || !self.follow(&pass, &segment, &mut report, published).await {
+                    let is_over = self.engine.is_ending();
+                    if is_over || !self.follow(&pass, &mut begun, &segment, &mut report, published).await {
                         break;
                     }
                 }
@@ -104,6 +106,7 @@ impl Follow<'_> {
     async fn follow(
         &self,
         pass: &Pass,
+        begun: &mut Option<Window>,
         segment: &Arc<Mutex<AnswerSegment>>,
         report: &mut StreamReport,
         published: &mpsc::Sender<ArchivedFile>,
@@ -114,7 +117,14 @@ impl Follow<'_> {
                 // A page may have been remembered whose calls by id were never made.
                 self.sessions.forget_answers();
             }
-            let recorded = self.record(pass, part, &outcome).await;
+            let recorded = match begun.take_if(|_| outcome.is_ok()) {
+                Some(begun) => self.record_beginning(begun).await,
+                None => Ok(()),
+            };
+            let recorded = match recorded {
+                Ok(()) => self.record(pass, part, &outcome).await,
+                failed => failed,
+            };
             if let Err(error) = recorded {
                 self.engine.stop(Stop::Archive(error));
                 return false;
@@ -263,15 +273,11 @@ impl Follow<'_> {
         let sealed = Mutex::new(Vec::new());
         let page = self
             .engine
-            .with_retries(name, &self.engine.policy, || async {
-                let reply = self.engine.unless_ended(self.engine.call(self.authorizer, request)).await??;
-                let retry_after = reply.retry_after();
-                let (url, clock_offset_ms) = (printable(&reply.url), reply.clock_offset_ms);
-                let kept = ["date", "content-type"].into_iter();
-                let response: BTreeMap<String, String> =
-                    kept.filter_map(|name| Some((name.to_owned(), reply.header(name)?))).collect();
-                let answer = self.engine.unless_ended(reply.into_answer(LISTING_LIMIT_BYTES)).await??;
-                let read = self.api.read(&answer);
+            .with_retries_of_api(name, &self.engine.policy, || async {
+                let received = receive(self.engine, self.authorizer, request).await?;
+                let retry_after = received.retry_after;
+                let answer = &received.answer;
+                let read = self.api.read(answer);
                 // An answer without records is the ledger's to note; errors are told and not kept.
                 let holds_records = match &read {
                     Ok(page) => !page.records.is_empty(),
@@ -279,26 +285,9 @@ impl Follow<'_> {
                 };
                 let is_repeated = holds_records && read.is_ok() && self.sessions.is_repeated(request, &answer.body);
                 if holds_records && !is_repeated {
-                    let (segment, stream, received_ms) =
-                        (Arc::clone(segment), self.api.stream(), self.archive.now_ms());
-                    let request_body = request.json.as_deref().and_then(|json| serde_json::from_str(json).ok());
-                    let body = answer.body;
-                    let appended = join(tokio::task::spawn_blocking(move || {
-                        lock(&segment).append(&ApiAnswer {
-                            stream,
-                            call,
-                            method: "POST",
-                            url: &url,
-                            request_body: &request_body.unwrap_or_default(),
-                            status: answer.status,
-                            response: &response,
-                            received_ms,
-                            clock_offset_ms,
-                            body: &body,
-                        })
-                    }))
-                    .await;
-                    lock(&sealed).extend(appended.map_err(Fault::Archive)?);
+                    let received_ms = self.archive.now_ms();
+                    let file = keep(segment, (self.api.stream(), call), request, received, received_ms).await?;
+                    lock(&sealed).extend(file);
                 }
                 read.map(|page| Asked { page, is_repeated }).map_err(|problem| Fault::Answer {
                     kind: problem.kind,
@@ -338,6 +327,8 @@ impl Follow<'_> {
                 let ids = found.ids.clone();
                 blocking(self.archive, move |archive| archive.record_followed(&stream, part, &ids)).await
             }
+            // A stream that is not for these keys has no history of failures.
+            Err(GivenUp::Failed { kind, .. }) if self.mode == StreamMode::Auto && is_refusal(*kind) => Ok(()),
             Err(GivenUp::Failed { reason, .. }) => {
                 let failed = ListingOutcome::Failed { reason: reason.clone() };
                 blocking(self.archive, move |archive| archive.record_listing(&stream, part, &failed)).await
@@ -346,25 +337,28 @@ impl Follow<'_> {
         }
     }
 
-    /// What is due now.
-    async fn passes(&self) -> Result<Vec<Pass>, ArchiveError> {
+    /// Writes down from when on changes are followed; what is older is the backfill's. That moment was fixed before the first
+    /// question, so no change falls between the two; it is written with the first answer, because an API that refuses is not
+    /// followed.
+    async fn record_beginning(&self, begun: Window) -> Result<(), ArchiveError> {
+        let stream = self.api.stream();
+        blocking(self.archive, move |archive| archive.record_followed(stream, begun, &BTreeSet::new())).await
+    }
+
+    /// What is due now, and where following begins if it never has.
+    async fn passes(&self) -> Result<(Option<Window>, Vec<Pass>), ArchiveError> {
         let names = self.schedule.streams();
         let listings = blocking(self.archive, move |archive| {
             names.into_iter().map(|name| Ok((name.clone(), archive.listings_in(&name)?))).collect()
         });
         let listings: BTreeMap<String, Vec<Listing>> = listings.await?;
-        if listings[self.api.stream()].is_empty() {
-            // The first run ever: from now on changes are followed, and what is older is the backfill's. Said before the
-            // first question, so that no change falls between the two, however often the backfill is interrupted.
-            let begun = Window { start_ms: floor(self.schedule.now_ms) - STEP_MS, end_ms: floor(self.schedule.now_ms) };
-            let stream = self.api.stream();
-            blocking(self.archive, move |archive| archive.record_followed(stream, begun, &BTreeSet::new())).await?;
-            return Ok(self.schedule.due(floor(self.schedule.now_ms), &listings));
+        match listings[self.api.stream()].first() {
+            Some(first) => Ok((None, self.schedule.due(first.asked.end_ms, &listings))),
+            None => {
+                let now_ms = floor(self.schedule.now_ms);
+                let begun = Window { start_ms: now_ms - STEP_MS, end_ms: now_ms };
+                Ok((Some(begun), self.schedule.due(now_ms, &listings)))
+            }
         }
-        Ok(self.schedule.due(listings[self.api.stream()][0].asked.end_ms, &listings))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -302,7 +302,28 @@ impl Reply {
 /// The address for reports and provenance: no user name, no fragment, and of the query only values that are known to
 /// be no secret.
 pub(super) fn printable(url: &Url) -> String {
-    const HARMLESS: [&str; 8] = ["startTime", "endTime", "v", "version", "offset", "limit", "sort", "source"];
+    const HARMLESS: [&str; 19] = [
+        "startTime",
+        "endTime",
+        "schemaId",
+        "v",
+        "version",
+        "offset",
+        "limit",
+        "sort",
+        "source",
+        // Of figures: what an answer means depends on them.
+        "timeframe",
+        "interval",
+        "fromMillis",
+        "toMillis",
+        "skillIds",
+        "agentIds",
+        "skills",
+        "userType",
+        "metrics",
+        "overdueConversations",
+    ];
     let mut clean = url.clone();
     clean.set_fragment(None);
     // Both fail only for addresses without a host, which the host rule has refused.

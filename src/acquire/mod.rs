@@ -5,6 +5,7 @@
 //! Start reading at: [`sync`], then `listing.rs` and `download.rs`; `source.rs` is the seam for further APIs.
 
 mod apis;
+mod asking;
 mod auth;
 mod data_access;
 mod domain;
@@ -12,17 +13,24 @@ mod download;
 mod engine;
 mod error;
 mod follow;
+mod heard;
 mod history;
 mod host;
 mod http;
+mod intervals;
 mod listing;
+mod operations;
 mod passes;
 mod plan;
+mod polled;
+mod polling;
 mod probe;
+mod questions;
 mod rate_limit;
 mod refetch;
 mod report;
 mod retry;
+mod schemas;
 mod settings;
 mod source;
 mod token;
@@ -33,7 +41,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use crate::archive::{Archive, ArchivedFile, CoverageRules, ListedFile, Published, Window, WindowCounts};
+use crate::archive::{Archive, ArchiveError, ArchivedFile, CoverageRules, ListedFile, Published, Window, WindowCounts};
 
 pub use apis::Sessions;
 pub use auth::{OAuth1Keys, Secret};
@@ -42,15 +50,19 @@ pub use domain::DomainCheck;
 pub use error::{AcquireError, Problem, ProblemKind};
 pub use history::HistoryApi;
 pub use host::{HostRefusal, HostRule};
+pub use operations::OperationsApi;
 pub use passes::followed_until;
 pub use plan::{ListingPlan, WorkList, wanted, work_list};
+pub use polled::{MethodAsked, asked_of, lost_figures, polled_until};
 pub use probe::{ApiProbe, ProbeReport};
 pub use refetch::{LostFile, expires_ms, refetch};
 pub use report::{
-    AcquireEvent, AcquireReport, Cancel, CancelHandle, PlanReport, PlannedFile, ProgressSink, StreamPlan, StreamReport,
+    AcquireEvent, AcquireReport, Cancel, CancelHandle, LostFigures, PlanReport, PlannedFile, PlannedQuestion,
+    ProgressSink, StreamPlan, StreamReport,
 };
 pub use retry::RetryPolicy;
-pub use settings::{AcquireSettings, Endpoints, HistoryChoice, StreamChoice, StreamMode};
+pub use schemas::{SchemaReport, schemas};
+pub use settings::{AcquireSettings, Endpoints, HistoryChoice, OperationsChoice, StreamChoice, StreamMode};
 pub use source::{Answer, AnswerProblem, ApiRequest, Reading, RefusedEntry, Source};
 pub use token::{ClientCredentials, LoginCredentials};
 
@@ -157,11 +169,17 @@ pub async fn probe(settings: &AcquireSettings) -> Result<ProbeReport, AcquireErr
     Ok(report)
 }
 
-/// Ends what runs with [`AcquireSettings::keep_sessions`] have left open. Its failure harms nobody.
-pub async fn end_sessions(settings: &AcquireSettings) {
+/// Ends what runs with [`AcquireSettings::keep_sessions`] have left open: sessions at LivePerson, whose end may fail and harms
+/// nobody then, and segments of answers. Gives the number of files that were published.
+///
+/// # Errors
+/// Those of publishing. The answers are safe then, and the next run publishes them.
+pub async fn end_sessions(settings: &AcquireSettings) -> Result<usize, ArchiveError> {
+    let sealed = polling::seal_all(settings).await;
     if let Ok(engine) = begin(settings, Arc::new(|_| {}), Cancel::never()) {
         settings.sessions.close(&engine.http).await;
     }
+    sealed
 }
 
 /// What [`sync`] would do. Makes the listing calls and changes nothing, neither here nor there.
@@ -181,7 +199,10 @@ pub async fn plan(
         Ok(found) => found,
         Err(stop) => return Err(stop.into_error(settings, &engine.http, &domain)),
     };
-    let streams = found.into_iter().map(|stream| (stream.name.clone(), stream.into_plan())).collect();
+    let mut streams: BTreeMap<String, StreamPlan> =
+        found.into_iter().map(|stream| (stream.name.clone(), stream.into_plan())).collect();
+    let asked = settings.clone();
+    streams.extend(blocking(&archive, move |archive| questions::planned(archive, &asked)).await?);
     let stopped = engine.take_stop().map(|stop| stop.into_error(settings, &engine.http, &domain));
     Ok(PlanReport { streams, interrupted: engine.is_interrupted(), stopped, domain })
 }
@@ -385,6 +406,7 @@ impl Found {
             estimated_bytes,
             skipped: self.skipped,
             problems: self.problems,
+            questions: Vec::new(),
         }
     }
 }
@@ -400,10 +422,16 @@ fn count(length: usize) -> u64 {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod conformance_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod coverage_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod follow_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod polling_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

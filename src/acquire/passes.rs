@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::archive::{Archive, ArchiveError, Listing, ListingKind, Window};
+use crate::archive::{Archive, ArchiveError, Listing, Window};
 
 use super::history::{HistoryApi, STEP_MS};
 use super::plan::millis;
@@ -143,14 +143,14 @@ const LONG_CHAT_MS: i64 = 2 * HOUR_MS;
 
 /// Up to where the listings of a pass reach without a hole.
 fn cursor(listings: &[Listing]) -> Option<i64> {
-    let mut answered: Vec<Window> = listings
-        .iter()
-        .filter(|listing| !matches!(listing.outcome, ListingKind::Failed(_)))
-        .map(|listing| listing.asked)
-        .collect();
-    answered.sort();
-    let mut reached = answered.first()?.end_ms;
-    for window in answered {
+    reached(listings.iter().filter(|listing| listing.is_answered()).map(|listing| listing.asked).collect())
+}
+
+/// Up to where windows reach without a hole, from the first on.
+pub(super) fn reached(mut windows: Vec<Window>) -> Option<i64> {
+    windows.sort();
+    let mut reached = windows.first()?.end_ms;
+    for window in windows {
         if window.start_ms <= reached {
             reached = reached.max(window.end_ms);
         }
@@ -190,6 +190,7 @@ fn ceiling(ms: i64) -> i64 {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::archive::ListingKind;
 
     fn listing(start_ms: i64, end_ms: i64, outcome: ListingKind) -> Listing {
         let asked = Window { start_ms, end_ms };

@@ -9,8 +9,10 @@ use super::data_access::DataAccess;
 use super::domain::DomainCheck;
 use super::engine::Engine;
 use super::error::{Fault, ProblemKind};
+use super::heard;
 use super::history::{Filter, STEP_MS};
 use super::http::{LISTING_LIMIT_BYTES, Reply};
+use super::polling;
 use super::settings::{AcquireSettings, StreamMode};
 use super::source::{AnswerProblem, Source};
 
@@ -82,6 +84,34 @@ pub(super) async fn probe_all(engine: &Engine, settings: &AcquireSettings, domai
                 let request = api.search(&base, &settings.account_id, window, Filter::All, 0);
                 let outcome = match engine.call(&authorizer, &request).await {
                     Ok(reply) => read(reply, |answer| api.read(answer).map(drop)).await,
+                    Err(fault) => Err(fault),
+                };
+                probe.problem = told(engine, outcome);
+            }
+        }
+        probe.took = begun.elapsed();
+        probes.push(probe);
+    }
+    for choice in &settings.operations {
+        let (api, begun) = (choice.api, Instant::now());
+        let mut probe = ApiProbe {
+            stream: api.stream().to_owned(),
+            host: String::new(),
+            mode: choice.mode,
+            took: Duration::ZERO,
+            problem: None,
+            variables: Vec::new(),
+        };
+        // The first method needs no permission of its own.
+        let method = &api.methods()[0];
+        match polling::place_of(api, method, settings, &domain) {
+            Err(reason) => probe.problem = Some((ProblemKind::NoService, reason)),
+            Ok((base, authorizer)) => {
+                probe.host = base.host_str().unwrap_or_default().to_owned();
+                probe.variables = authorizer.variables().to_vec();
+                let request = method.request(&base, &settings.account_id, method.smallest());
+                let outcome = match engine.call(&authorizer, &request).await {
+                    Ok(reply) => read(reply, |answer| heard::read(answer).map(drop)).await,
                     Err(fault) => Err(fault),
                 };
                 probe.problem = told(engine, outcome);

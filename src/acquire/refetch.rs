@@ -57,7 +57,7 @@ pub async fn refetch(
     let has = |data_type: &DataType| lost.iter().any(|file| file.stream == data_type.stream());
     let streams = DataType::ALL.into_iter().filter(has);
     let streams = streams.map(|data_type| StreamChoice { data_type, mode: StreamMode::On }).collect();
-    let settings = AcquireSettings { streams, ..settings.clone() };
+    let settings = AcquireSettings { streams, operations: Vec::new(), ..settings.clone() };
     run(&settings, archive, Scope::Only(lost), progress, published, cancel).await
 }
 

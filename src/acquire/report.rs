@@ -132,8 +132,20 @@ pub struct StreamReport {
     pub listing_calls: u64,
     /// True for an `auto` stream that the keys may not read: nothing was asked further, and it is no failure.
     pub skipped: bool,
+    /// Figures that LivePerson had forgotten before this run asked for them. No failure of this run: nobody can bring them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostFigures>,
     /// One entry per failed or refused item.
     pub problems: Vec<Problem>,
+}
+
+/// Figures of operations that nobody asked for in the 24 hours for which LivePerson has them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LostFigures {
+    /// The method, such as `queuehealth`.
+    pub call: &'static str,
+    /// The time that they were about.
+    pub window: Window,
 }
 
 impl StreamReport {
@@ -174,6 +186,9 @@ pub struct StreamPlan {
     pub listing_calls: u64,
     /// Files to fetch, most urgent first.
     pub fetch: Vec<PlannedFile>,
+    /// Of APIs that are asked and not downloaded: what would be asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<PlannedQuestion>,
     /// Listed files that the archive holds.
     pub already: u64,
     /// Bytes to come: number of files × mean size of this stream's archived files. Listings carry no sizes, so it is
@@ -183,6 +198,17 @@ pub struct StreamPlan {
     pub skipped: bool,
     /// Failed listing calls and refused entries.
     pub problems: Vec<Problem>,
+}
+
+/// What would be asked of an API, as the ledger and the time tell, without a call.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PlannedQuestion {
+    /// Method, or pass of a history API.
+    pub name: String,
+    /// The time asked for: of starts, updates or ends of conversations, or of figures. `None` for how things are now.
+    pub window: Option<Window>,
+    /// The least number of calls; how many more there will be depends on how much there is.
+    pub least_calls: u64,
 }
 
 /// A file that would be fetched.

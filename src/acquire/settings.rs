@@ -17,6 +17,7 @@ use super::domain::{DEFAULT_BASE, DomainCheck};
 use super::error::AcquireError;
 use super::history::HistoryApi;
 use super::host::{HostRule, is_loopback};
+use super::operations::OperationsApi;
 use super::plan::ListingPlan;
 use super::retry::RetryPolicy;
 use super::source::shown;
@@ -29,7 +30,8 @@ pub struct Endpoints {
     pub csds: Option<Url>,
     /// `data_access`: where listings are asked for, instead of the region's host.
     pub data_access: Option<Url>,
-    /// Bases of the other services by their name in the Domain API: `msgHist`, `engHistDomain`, `sentinel`, `agentVep`.
+    /// Bases of the other services by their name in the Domain API: `msgHist`, `engHistDomain`, `leDataReporting`,
+    /// `msgEwtAPI`, `sentinel`, `agentVep`.
     pub services: BTreeMap<String, Url>,
     /// `data_access_files`: further hosts (name and port) that listings may name for downloads. Hosts under
     /// `liveperson.net` need no entry; the simulator's second host does.
@@ -63,6 +65,19 @@ pub struct HistoryChoice {
     pub mode: StreamMode,
 }
 
+/// An API of operational figures to poll.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OperationsChoice {
+    /// Which.
+    pub api: OperationsApi,
+    /// What a refusal means.
+    pub mode: StreamMode,
+    /// Whether this run asks for what is told per interval or stretch of time, as far as it is due.
+    pub intervals: bool,
+    /// Whether this run asks how things are now.
+    pub states: bool,
+}
+
 /// Everything a run is told. All durations are limits or waits of this run; nothing is read from elsewhere.
 #[derive(Clone, Debug)]
 pub struct AcquireSettings {
@@ -88,6 +103,8 @@ pub struct AcquireSettings {
     pub keep_sessions: bool,
     /// The history APIs to follow; default: none.
     pub histories: Vec<HistoryChoice>,
+    /// The APIs of operational figures to poll; default: none.
+    pub operations: Vec<OperationsChoice>,
     /// What to acquire; default: `data-access/engagement`, on.
     pub streams: Vec<StreamChoice>,
     /// How far back the first run asks; at most what LivePerson keeps. Later runs go on where the ledger ends, however
@@ -146,6 +163,7 @@ impl AcquireSettings {
             sessions: Sessions::default(),
             keep_sessions: false,
             histories: Vec::new(),
+            operations: Vec::new(),
             streams: vec![StreamChoice { data_type: DataType::Engagement, mode: StreamMode::On }],
             start: RETENTION,
             seal_after: Duration::from_secs(8 * 3600),

@@ -1,4 +1,5 @@
-//! Whole runs against the simulator on loopback and the real archive in a temp folder.
+//! Whole runs against the simulator on loopback and the real archive in a temp folder: what is peculiar to Data Access, and to a run
+//! as a whole. What every stream must do stands in `conformance_tests.rs`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -44,7 +45,7 @@ impl Lab {
             csds: Some(url(&simulator.base_url())),
             data_access: Some(url(&simulator.base_url())),
             data_access_files: vec![url(&simulator.download_base_url())],
-            services: BTreeMap::new(),
+            services: ["msgHist", "engHistDomain"].map(|name| (name.to_owned(), url(&simulator.base_url()))).into(),
         };
         let mut settings = AcquireSettings::new("40112233", "va", keys, &endpoints).unwrap();
         settings.clock = time;
@@ -55,7 +56,7 @@ impl Lab {
         Lab { simulator, folder, archive, settings, clock, events: Arc::default() }
     }
 
-    async fn try_sync(&self) -> Result<(AcquireReport, Vec<ArchivedFile>), AcquireError> {
+    pub(super) async fn try_sync(&self) -> Result<(AcquireReport, Vec<ArchivedFile>), AcquireError> {
         self.sync_until(Cancel::never()).await
     }
 
@@ -87,7 +88,7 @@ impl Lab {
         self.archive.names_in("data-access/engagement").unwrap().into_keys().collect()
     }
 
-    fn files_under(&self, folder: &str) -> usize {
+    pub(super) fn files_under(&self, folder: &str) -> usize {
         fn count(path: &Path) -> usize {
             let entries = std::fs::read_dir(path).map(|entries| entries.flatten().collect()).unwrap_or_else(|_| vec![]);
             entries.iter().map(|entry| if entry.path().is_dir() { count(&entry.path()) } else { 1 }).sum()
@@ -275,28 +276,6 @@ async fn evil_names_and_foreign_hosts_are_named_and_never_requested() {
 }
 
 #[tokio::test]
-async fn faults_that_patience_overcomes() {
-    for fault in [
-        Fault::Status(500),
-        Fault::Status(503),
-        Fault::Status(429),
-        Fault::Html200,
-        Fault::CutBody,
-        Fault::WrongLength,
-        Fault::TruncatedGzip,
-        Fault::CorruptGzip,
-        Fault::EmptyFile,
-    ] {
-        let rule = Rule::every(4, Target::Download(String::new()), fault.clone());
-        let lab = Lab::new(vec![rule]).await;
-        let (stream, report) = lab.sync().await;
-        assert!(report.is_complete(), "{fault:?}: {stream:?}");
-        lab.assert_everything_is_here();
-        assert_eq!(lab.simulator.requests().refused, 0, "each retry had a nonce of its own");
-    }
-}
-
-#[tokio::test]
 async fn a_file_that_stays_damaged_is_kept_counted_and_fetched_next_time() {
     for fault in [Fault::TruncatedGzip, Fault::CorruptGzip, Fault::EmptyFile] {
         let names = Lab::new(vec![]).await.true_names();
@@ -426,21 +405,6 @@ async fn an_interrupted_run_keeps_what_it_has_and_the_next_finishes() {
     let (report, _) = lab.sync_until(cancel).await.unwrap();
     assert!(report.interrupted);
     assert_eq!(lab.simulator.requests(), before);
-}
-
-#[tokio::test]
-async fn an_empty_account_is_no_failure() {
-    let lab = Lab::with(|config| config.world.conversations = 0).await;
-    let mut settings = lab.settings.clone();
-    // A time before the account's first file.
-    settings.clock = Clock::Fixed(Arc::new(AtomicI64::new(1_600_000_000_000)));
-    let (sender, _receiver) = mpsc::channel(10);
-    let report = sync(&settings, lab.archive.clone(), lab.sink(), sender, Cancel::never()).await.unwrap();
-    assert!(report.is_complete(), "{report:?}");
-    let stream = &report.streams["data-access/engagement"];
-    assert_eq!((stream.listed, stream.downloaded), (0, 0));
-    let listings = lab.archive.listings_in("data-access/engagement").unwrap();
-    assert!(listings.iter().all(|listing| listing.outcome == crate::archive::ListingKind::Empty));
 }
 
 #[tokio::test]

@@ -51,6 +51,8 @@ pub enum EventKind {
     Anchored,
     /// Hours that cannot be had any more were accepted as lost.
     Acknowledged,
+    /// A record shows that the source has erased personal data.
+    Masked,
 }
 
 impl EventKind {
@@ -73,6 +75,7 @@ impl EventKind {
             EventKind::Erased => "erased",
             EventKind::Anchored => "anchored",
             EventKind::Acknowledged => "acknowledged",
+            EventKind::Masked => "masked",
         }
     }
 }

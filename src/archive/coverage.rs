@@ -80,6 +80,13 @@ pub enum ListingKind {
     Failed(String),
 }
 
+impl Listing {
+    /// Whether there was a usable answer, if only that there is nothing.
+    pub fn is_answered(&self) -> bool {
+        !matches!(self.outcome, ListingKind::Failed(_))
+    }
+}
+
 impl EntryState {
     /// The word in the ledger.
     pub fn as_str(self) -> &'static str {

@@ -22,6 +22,7 @@ pub mod chain;
 pub mod check;
 pub mod coverage;
 pub mod disk;
+mod encrypted;
 pub mod entry;
 pub mod error;
 pub mod evidence;
@@ -32,6 +33,7 @@ pub mod kept;
 pub mod layout;
 mod ledger;
 mod lock;
+mod masked;
 pub mod mend;
 pub mod naming;
 mod place;
@@ -39,6 +41,7 @@ pub mod proof;
 pub mod rebuild;
 mod salvage;
 mod schema;
+mod schemas;
 mod set_aside;
 pub mod tree;
 pub mod verify;
@@ -84,11 +87,13 @@ pub use error::ArchiveError;
 pub use evidence::{DamagedName, LostEvidence, QuarantineReport};
 pub use extract::{Extract, ExtractCheck, FileRow, Scope};
 pub use ingest::{Draft, Prepared};
+pub use masked::{MaskedEvent, MaskedRecord, MaskedRecords};
 pub use mend::Stray;
 pub use proof::{Proof, ProvenEvent, ProvenRecord, Refusal};
 pub use rebuild::{LedgerState, RebuildReport};
 pub use salvage::Salvageable;
 pub use schema::{APPLICATION_ID, FORMAT, SCHEMA};
+pub use schemas::{LATEST_SCHEMA, SCHEMA_STREAM, SchemaVersion, is_schema_version, schema_name};
 pub use verify::{DamagedFile, FilesReport, MissingFile, Part, VerifyReport};
 pub use windows::{Coverage, CoverageRules, WindowCounts, WindowCoverage, WindowState};
 
@@ -313,27 +318,6 @@ impl Archive {
             found.extend(self.ledger().file_at(sequence)?.map(|file| (file, contents)));
         }
         Ok(found)
-    }
-
-    /// Records that a file waits for keys.
-    ///
-    /// # Errors
-    /// [`ReadOnly`](ArchiveError::ReadOnly), ledger errors (also for a sequence that does not exist).
-    pub fn record_encrypted(&self, file: &EncryptedFile) -> Result<(), ArchiveError> {
-        self.writer()?.set_encrypted(file)
-    }
-
-    /// Records that files wait for keys no longer.
-    ///
-    /// # Errors
-    /// [`ReadOnly`](ArchiveError::ReadOnly), ledger errors.
-    pub fn forget_encrypted(&self, sequences: &[u64]) -> Result<(), ArchiveError> {
-        self.writer()?.remove_encrypted(sequences)
-    }
-
-    /// The files that wait for keys, ascending.
-    pub fn encrypted_files(&self) -> Result<Vec<EncryptedFile>, ArchiveError> {
-        self.ledger().encrypted_files()
     }
 
     /// Names of the source already published in this stream, each with its latest version; no salvage files.

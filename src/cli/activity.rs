@@ -1,20 +1,29 @@
 //! `stats --stream data-access/agent-activity`: how long each agent was in which state.
 
+use super::args::Stats;
+use super::choices::Unit;
 use super::exit::{Exit, Failure};
 use super::open;
 use super::output::{Output, counted, number, printable, readable_duration};
-use chatvault::pipeline::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes, agent_activity};
+use chatvault::pipeline::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes, OPERATIONS, agent_activity};
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// Agents that a terminal gets; `--json` has all.
 const SHOWN: usize = 40;
 
-pub(super) fn run(stream: &str, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     if stream != AGENT_ACTIVITY {
         let message = format!("--stream {stream:?} has no figures of its own");
         return Err(Failure::usage(message).hint(format!(
-            "{AGENT_ACTIVITY} has; conversations are counted by their source: `chatvault stats --query source:data-access`"
+            "{AGENT_ACTIVITY}, {} have; conversations are counted by their source: `chatvault stats --query source:data-access`",
+            OPERATIONS.join(", ")
+        )));
+    }
+    if args.figures.are_asked_for() || args.by != Unit::Auto {
+        return Err(Failure::usage(format!("{AGENT_ACTIVITY} is summed up as a whole")).hint(format!(
+            "--by, --from, --to, --call, --skill, --agent, --metric and --at are for {}",
+            OPERATIONS.join(", ")
         )));
     }
     let summary = agent_activity(&open(vault)?, ActivityOptions::default())?;

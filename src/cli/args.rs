@@ -1,5 +1,6 @@
 //! The command line. Only commands that work are listed.
 
+use super::choices::{Around, Top, Unit};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -95,6 +96,9 @@ pub(crate) enum Command {
     Repair(Repair),
     /// The audit chain: list, export, anchor and compare it; proofs that need neither vault nor program
     Audit(super::audit::Audit),
+    /// Measure every stage on your files or on a generated corpus, beside what this machine allows
+    #[command(after_help = super::bench::EXAMPLES)]
+    Bench(super::bench::Bench),
     /// Serve a simulated LivePerson account on a loopback port
     Simulate(Simulate),
     /// Print a completion script for a shell
@@ -118,10 +122,12 @@ pub(crate) struct Demo {
 
 #[derive(Args, Debug)]
 pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) memory: super::limits::Memory,
     /// Show how fresh each stream is, from the ledger, and end
     #[arg(long)]
     pub(crate) status: bool,
-    /// Ask every stream this often, instead of at its own pace (messaging 30s, chats 5m, files 15m)
+    /// Ask every stream this often, instead of at its own pace (messaging 30s, chats 5m, files 15m, figures of intervals 5m, of states 1m)
     #[arg(long, value_name = "DURATION", conflicts_with = "status")]
     pub(crate) every: Option<String>,
     /// Write metrics in Prometheus text format to this file after each round
@@ -143,6 +149,8 @@ pub(crate) struct Init {
 
 #[derive(Args, Debug)]
 pub(crate) struct Sync {
+    #[command(flatten)]
+    pub(crate) memory: super::limits::Memory,
     /// How far back to go, such as 12h or 7d [default: as in vault.toml]
     #[arg(long, value_name = "AGE")]
     pub(crate) start: Option<String>,
@@ -156,6 +164,8 @@ pub(crate) struct Sync {
 
 #[derive(Args, Debug)]
 pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) memory: super::limits::Memory,
     /// Files, folders and bags (BagIt): gzip, zip, JSON, NDJSON, Avro; told by content, not by name
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
@@ -216,6 +226,8 @@ pub(crate) struct GapsAccept {
 
 #[derive(Args, Debug)]
 pub(crate) struct Index {
+    #[command(flatten)]
+    pub(crate) memory: super::limits::Memory,
     /// Make a new index aside and swap it in
     #[arg(long)]
     pub(crate) rebuild: bool,
@@ -228,11 +240,18 @@ Queries:
   consumer:refund  agent:\"best I\"     who said it: consumer agent bot system note
   a AND b   a OR b   NOT a   -a   ( )   boolean; words side by side are ANDed
   refund*  ref?nd  refnd~1  /re.und/    wildcard, fuzzy, regular expression: one word each
+  stem:refund  stem.de:Erstattung       every ending of a word; English, or the language named
+  number:12..24                         a number between, in the text
+  4111111111111111                      digits, six or more: however they were spaced
   cancel w/5 account   cancel pre/3 account   refund turns/2 manager
                                         at most n words apart; in that order; n messages apart
+  refund NOT w/5 policy   (a w/3 b) w/10 c   (a AND b) w/5 c
+                                        away from it; counted from the pair; c near both
+  raw:\"href=https://x.example\"         lines as received, tags included (reads every transcript)
   start:2026-07-01..2026-07-31  start:>2026-06  duration:>10m  queue:>60s  end:
   end_reason:205  end_reason:visitor-disconnected  start_reason:  mcs:<50  transfers:>=2
   end_reason:consumer  csat:>=4  nps:  transfer_reason:
+  messages:>20  revisions:>1  has:summary  has:agent_id  has:sde.cartStatus.total
   id:  agent_id:  agent_name:  skill:3  skill_name:  campaign:  consumer_id:  visitor_id:  visit_id:
   type:chat  device:mobile  origin:web  status:closed  interactive:false  source:data-access
   survey:  summary:  intent:            words of survey answers, of the summary, of intents
@@ -242,9 +261,16 @@ Queries:
   type:survey  type:web-session         records that are no conversation; found only by their type
   *                                     everything
 
+With --syntax dtsearch, as counsel's term lists are typed:
+  cancel my account    a phrase         and  or  not  w/5  pre/5  not w/5  ( )
+  apply~   ba%nana     stem, fuzzy      refund*  ref?nd  N===  12~~24  \"##199[0-9]\"
+  agent contains refund                 agent:: refund, or our fields: start:2026-06
+--explain shows either in our own syntax.
+
 Examples:
   chatvault search 'consumer:\"cancel my order\" start:2026-06' --facets day,skill
   chatvault search 'refund -agent:sorry' --limit all --ndjson
+  chatvault search --syntax dtsearch '(refund~ or chargeback) w/5 (deni* or refus*)' --explain
   chatvault search -- '-refund'";
 
 #[derive(Args, Debug)]
@@ -252,6 +278,12 @@ pub(crate) struct Search {
     /// The query, best in quotes; one that starts with a hyphen goes behind `--`
     #[arg(required = true, value_name = "QUERY")]
     pub(crate) query: Vec<String>,
+    /// How the query is typed: chatvault, or dtsearch (words side by side are a phrase, `~` is stemming)
+    #[arg(long, value_name = "SYNTAX", default_value = "chatvault")]
+    pub(crate) syntax: SyntaxName,
+    /// Show how the query is understood, in our own syntax, and do not search
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Hits to print, or `all`
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) limit: String,
@@ -261,15 +293,57 @@ pub(crate) struct Search {
     /// Reverse the order
     #[arg(short, long)]
     pub(crate) reverse: bool,
+    /// Go on behind the page that ended with this cursor (`next` in --json); for the same query and order
+    #[arg(long, value_name = "CURSOR", conflicts_with_all = ["count", "digest", "prove"])]
+    pub(crate) after: Option<String>,
     /// Print the number of conversations only
     #[arg(long)]
     pub(crate) count: bool,
-    /// Count by these: end_reason,start_reason,skill,agent,device,type,source,transfers,mcs,hour,day,week,month
+    /// Print one number for the whole result: SHA-256 of the sorted keys, each with a line feed
+    #[arg(long, conflicts_with = "count")]
+    pub(crate) digest: bool,
+    /// Scan the archived files with the same query and compare: exits with 9 where the index differs
+    #[arg(long, conflicts_with = "count")]
+    pub(crate) prove: bool,
+    /// Count by these: end_reason,start_reason,closed_by,skill,agent,device,origin,type,status,source,transfers,
+    /// mcs,csat,hour,day,week,month,hour_of_day,weekday
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) facets: Vec<String>,
+    /// Values printed for each facet, or `all`; --json always has all
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) top: Top,
     /// Time zone of dates in the query and in the output, such as Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
+}
+
+impl Search {
+    /// Every hit of a query in our own syntax, as `search QUERY --limit all` prints them.
+    pub(crate) fn all(query: String, tz: String) -> Search {
+        Search {
+            query: vec![query],
+            syntax: SyntaxName::Chatvault,
+            explain: false,
+            limit: "all".to_owned(),
+            sort: None,
+            reverse: false,
+            after: None,
+            count: false,
+            digest: false,
+            prove: false,
+            facets: Vec::new(),
+            top: Top(None),
+            tz,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SyntaxName {
+    /// Our own
+    Chatvault,
+    /// dtSearch's, as in Relativity
+    Dtsearch,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -280,6 +354,16 @@ pub(crate) enum SortKey {
     Mcs,
     Duration,
     Transfers,
+    Queue,
+    Csat,
+    Nps,
+    Messages,
+    Revisions,
+    #[value(name = "end_reason")]
+    EndReason,
+    #[value(name = "start_reason")]
+    StartReason,
+    Key,
 }
 
 #[derive(Args, Debug)]
@@ -296,6 +380,18 @@ pub(crate) struct Show {
     /// Print where sources differ, field by field
     #[arg(long, conflicts_with_all = ["raw", "revisions"])]
     pub(crate) sources: bool,
+    /// Mark the words that make the conversation a hit of this query
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true, conflicts_with_all = ["raw", "revisions", "sources"])]
+    pub(crate) query: Option<String>,
+    /// Only the lines around this hit of the query (1 is the first), or around a message by its index, such as m17
+    #[arg(long, value_name = "HIT", conflicts_with_all = ["raw", "revisions", "sources"])]
+    pub(crate) around: Option<Around>,
+    /// Messages shown before and after it
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "around")]
+    pub(crate) context: usize,
+    /// Do not start a pager ($CHATVAULT_PAGER, $PAGER, else `less -FRX`) for what is longer than the terminal
+    #[arg(long)]
+    pub(crate) no_pager: bool,
     /// Time zone of the output
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
@@ -306,12 +402,65 @@ pub(crate) struct Stats {
     /// Only the conversations that match
     #[arg(long, value_name = "QUERY", default_value = "*")]
     pub(crate) query: String,
-    /// Figures of a stream that holds no conversations: data-access/agent-activity gives each agent's time in each state
+    /// How the query is typed: chatvault, or dtsearch (words side by side are a phrase, `~` is stemming)
+    #[arg(long, value_name = "SYNTAX", default_value = "chatvault")]
+    pub(crate) syntax: SyntaxName,
+    /// Figures of a stream that holds no conversations: operational-realtime, messaging-operations, agent-metrics, and
+    /// data-access/agent-activity, which gives each agent's time in each state
     #[arg(long, value_name = "STREAM", conflicts_with = "query")]
     pub(crate) stream: Option<String>,
-    /// Time zone of days
+    #[command(flatten)]
+    pub(crate) figures: Figures,
+    /// Unit of the chart over time; with --stream 5m, hour (what auto means there) or day
+    #[arg(long, value_name = "UNIT", default_value = "auto")]
+    pub(crate) by: Unit,
+    /// Values printed for each chart, or `all`; --json always has all
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) top: Top,
+    /// Count messages by role whatever the number of conversations; up to 100,000 they always are
+    #[arg(long, conflicts_with = "stream")]
+    pub(crate) messages: bool,
+    /// Time zone of hours, days, weeks and months
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub(crate) tz: String,
+}
+
+/// What of an operational stream is wanted.
+#[derive(Args, Debug)]
+pub(crate) struct Figures {
+    /// Figures from this time on, such as 2026-11-20, 2026-11-20T10:05 or -6h
+    #[arg(long, value_name = "TIME", requires = "stream", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Figures up to this time; a day or an hour is meant whole
+    #[arg(long, value_name = "TIME", requires = "stream", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// Of this method only, such as queuehealth
+    #[arg(long, value_name = "METHOD", requires = "stream")]
+    pub(crate) call: Option<String>,
+    /// Of this skill instead of the totals
+    #[arg(long, value_name = "ID", requires = "stream")]
+    pub(crate) skill: Option<String>,
+    /// Of this agent instead of the totals
+    #[arg(long, value_name = "ID", requires = "stream")]
+    pub(crate) agent: Option<String>,
+    /// Only these metrics, a row for each step
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "stream")]
+    pub(crate) metric: Vec<String>,
+    /// The figures of one moment, each with the query that finds its conversations
+    #[arg(long, value_name = "TIME", requires = "stream", conflicts_with_all = ["by", "from", "to", "metric"], allow_hyphen_values = true)]
+    pub(crate) at: Option<String>,
+    /// With --at: print the conversations of this metric
+    #[arg(long, value_name = "METRIC", requires = "at")]
+    pub(crate) conversations: Option<String>,
+}
+
+impl Figures {
+    /// Whether any of them was given.
+    pub(crate) fn are_asked_for(&self) -> bool {
+        let Figures { from, to, call, skill, agent, metric, at, conversations } = self;
+        let texts = [from, to, call, skill, agent, at, conversations];
+        !metric.is_empty() || texts.iter().any(|text| text.is_some())
+    }
 }
 
 /// What the formats hold, for `export --help`.
@@ -320,25 +469,41 @@ Formats:
   bagit   a bag (BagIt 1.0, RFC 8493): the archived files as they were received, and the ledger's
           rows and events of them. Files go whole: one that holds a hit holds its neighbours too,
           and data/ledger/hits.ndjson says which conversations match.
+  csv, parquet   with --stream: the history of an operational stream in long form, a row per figure;
+          times are RFC 3339 in csv. A text in csv that a spreadsheet would take for a formula (it
+          begins with = + - @ and is no number) gets an apostrophe in front.
 
 The query * means every archived file. `bagit.py --validate BAG` or `chatvault import BAG` check a bag;
 a bag that was imported keeps the provenance of its files.
 
 Examples:
   chatvault export 'refund start:2026-06' --format bagit --out matter-17
-  chatvault export '*' --format bagit --out whole-archive --organization 'Example Ltd'";
+  chatvault export '*' --format bagit --out whole-archive --organization 'Example Ltd'
+  chatvault export --stream operational-realtime --format parquet --out realtime.parquet";
 
 #[derive(Args, Debug)]
 pub(crate) struct Export {
     /// The query, as for search; `*` is every archived file
-    #[arg(required = true, value_name = "QUERY")]
+    #[arg(required_unless_present = "stream", value_name = "QUERY")]
     pub(crate) query: Vec<String>,
-    /// bagit
+    /// Instead of a query: operational-realtime, messaging-operations or agent-metrics
+    #[arg(long, value_name = "STREAM", conflicts_with = "query")]
+    pub(crate) stream: Option<String>,
+    /// bagit; with --stream csv or parquet
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: String,
-    /// Folder to make; it must not exist, or be empty
+    /// Folder to make (with --stream: file); it must not exist, or be empty
     #[arg(long, value_name = "PATH")]
     pub(crate) out: PathBuf,
+    /// With --stream: figures from this time on
+    #[arg(long, value_name = "TIME", requires = "stream", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// With --stream: figures up to this time; a day or an hour is meant whole
+    #[arg(long, value_name = "TIME", requires = "stream", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// How the query is typed: chatvault, or dtsearch (words side by side are a phrase, `~` is stemming)
+    #[arg(long, value_name = "SYNTAX", default_value = "chatvault")]
+    pub(crate) syntax: SyntaxName,
     /// Who hands it over: Source-Organization of the bag
     #[arg(long, value_name = "NAME")]
     pub(crate) organization: Option<String>,

@@ -55,7 +55,9 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
     let (api, downloads) = (simulator.base_url(), simulator.download_base_url());
     let endpoints =
         format!("\n[endpoints]\ncsds = \"{api}\"\ndata_access = \"{api}\"\ndata_access_files = \"{downloads}\"\n");
-    let archive = init::create(&vault, &account, &(settings::template(&account, "va") + &endpoints))?;
+    // The story is about files; what the account says beside them is for `simulate`.
+    let settings = settings::template(&account, "va").replace("= \"auto\"", "= \"off\"") + &endpoints;
+    let archive = init::create(&vault, &account, &settings)?;
     outln!("2. A vault: {}", shell_path(&vault));
 
     let keys = Credentials::default();

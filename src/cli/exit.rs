@@ -6,8 +6,8 @@ use chatvault::acquire::AcquireError;
 use chatvault::archive::ArchiveError;
 use chatvault::bag::BagError;
 use chatvault::index::IndexError;
-use chatvault::pipeline::{BagExportError, RunError};
-use chatvault::search::SearchError;
+use chatvault::pipeline::{BagExportError, ProveError, RunError};
+use chatvault::search::{CursorError, SearchError};
 use std::fmt;
 
 /// The exit codes of the contract.
@@ -169,7 +169,24 @@ impl From<SearchError> for Failure {
     fn from(error: SearchError) -> Failure {
         match error {
             SearchError::Query(error) => Failure::usage(error.to_string()),
+            SearchError::Cursor(error) => error.into(),
             SearchError::Index(error) => error.into(),
+        }
+    }
+}
+
+impl From<CursorError> for Failure {
+    fn from(error: CursorError) -> Failure {
+        let hint = "run the query without --after for its first page; each page tells the cursor of the next";
+        Failure::usage(error.to_string()).hint(hint)
+    }
+}
+
+impl From<ProveError> for Failure {
+    fn from(error: ProveError) -> Failure {
+        match error {
+            ProveError::Run(error) => error.into(),
+            ProveError::Search(error) => error.into(),
         }
     }
 }

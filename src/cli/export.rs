@@ -4,7 +4,7 @@ use super::args::Export;
 use super::exit::{Exit, Failure};
 use super::output::{Output, bytes, counted, number, time_zone};
 use super::progress::Progress;
-use super::search::{coverage_json, request, warn_if_incomplete};
+use super::search::{coverage_json, request_in, warn_if_incomplete};
 use super::{audit, now_ms, open, open_index, runtime, shell_path};
 use chatvault::archive::{Archive, EventKind};
 use chatvault::pipeline::{self, BagExport, BagRequest, BagSelection, Coverage};
@@ -27,6 +27,9 @@ const FORMATS: [(&str, bool); 8] = [
 ];
 
 pub(crate) fn run(args: &Export, vault: &Path, output: &Output) -> Result<Exit, Failure> {
+    if let Some(stream) = &args.stream {
+        return super::series_export::run(stream, args, vault, output);
+    }
     check_format(&args.format)?;
     let query = args.query.join(" ");
     let archive = open(vault)?;
@@ -36,19 +39,21 @@ pub(crate) fn run(args: &Export, vault: &Path, output: &Output) -> Result<Exit, 
         let organization = args.organization.as_deref();
         build(&archive, &BagRequest { out: &args.out, selection, query: &query, organization, date: &date }, output)
     };
+    let mut normalised = "*".to_owned();
     let (built, coverage) = if query.trim() == "*" {
         (make(BagSelection::Archive)?, None)
     } else {
         let reader = open_index(vault)?;
-        let mut wanted = request(&query, &time_zone(&args.tz)?)?;
+        let mut wanted = request_in(args.syntax, &query, &time_zone(&args.tz)?)?;
         wanted.limit = None;
         // By time and key, so that the same answer is always in the same order.
         wanted.sort = Some(chatvault::search::Sort::Start);
+        normalised = wanted.query.query.resolved().to_string();
         let answer = search(&reader, &wanted)?;
         let coverage = pipeline::coverage(&archive, &reader)?;
         (make(BagSelection::Hits(&reader, &answer))?, Some(coverage))
     };
-    finish(built, coverage, &query, args, &archive, output)
+    finish(built, coverage, (&query, &normalised), args, &archive, output)
 }
 
 fn check_format(format: &str) -> Result<(), Failure> {
@@ -63,7 +68,7 @@ fn check_format(format: &str) -> Result<(), Failure> {
 }
 
 /// A bag inside the vault would be a stray there.
-fn refuse_inside(out: &Path, vault: &Path) -> Result<(), Failure> {
+pub(super) fn refuse_inside(out: &Path, vault: &Path) -> Result<(), Failure> {
     let above = out.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let above = above.canonicalize().map_err(|error| {
         Failure::usage(format!("{}: {error}", above.display())).hint("--out names a new folder in one that exists")
@@ -101,7 +106,7 @@ fn build(archive: &Archive, request: &BagRequest<'_>, output: &Output) -> Result
 fn finish(
     built: BagExport,
     coverage: Option<Coverage>,
-    query: &str,
+    (query, normalised): (&str, &str),
     args: &Export,
     archive: &Archive,
     output: &Output,
@@ -109,7 +114,8 @@ fn finish(
     let BagExport { bag, files, bytes: size, conversations, head, untied, renamed } = built;
     let manifest_sha256 = bag.manifest_sha256;
     let event = json!({
-        "format": args.format, "query": query, "files": files, "bytes": size, "conversations": conversations,
+        "format": args.format, "query": query, "query_normalised": normalised, "files": files, "bytes": size,
+        "conversations": conversations,
         "manifest_sha256": manifest_sha256, "head": head,
     });
     // Before the bag has its name: one that is there without an event would be worse than the other way round.

@@ -6,8 +6,8 @@
 use super::args::{Gaps, GapsAction};
 use super::exit::{Exit, Failure};
 use super::output::{Output, Style, counted, json_time, number, printable, readable_duration};
-use super::{open, settings, sync};
-use chatvault::acquire::{DataType, HistoryApi, RETENTION, followed_until};
+use super::{losses, open, settings, sync};
+use chatvault::acquire::{HistoryApi, OperationsApi, RETENTION, followed_until, lost_figures, polled_until};
 use chatvault::archive::{
     Acceptance, Archive, Clock, Coverage, CoverageRules, WindowCounts, WindowCoverage, WindowState,
 };
@@ -87,11 +87,12 @@ fn read(archive: &Archive, settings: &settings::Settings, now_ms: i64) -> Result
             ledger.remarks.push(remark);
             continue;
         }
+        if let Some(api) = OperationsApi::of_stream(stream) {
+            ledger.remarks.extend(figures(archive, api)?);
+            continue;
+        }
         let coverage = archive.coverage_of(stream, &rules)?;
-        if DataType::of_stream(stream).is_none() {
-            // `sync` refuses it where it is "on"; what nobody fetches has no ledger.
-            ledger.remarks.push(format!("{stream}: this version cannot fetch it; nothing is known about it"));
-        } else if !coverage.asked {
+        if !coverage.asked {
             ledger.remarks.push(format!("{stream}: no listing yet; nothing is known about what LivePerson has"));
         } else if !coverage.answered && mode == "auto" {
             ledger.remarks.push(format!("{stream}: no listing was answered yet; it may not be enabled for these keys"));
@@ -102,6 +103,18 @@ fn read(archive: &Archive, settings: &settings::Settings, now_ms: i64) -> Result
     }
     ledger.add_known_damage(archive, &rules)?;
     Ok(ledger)
+}
+
+/// What is known of an API of figures: they have no hours that could be fetched later.
+fn figures(archive: &Archive, api: OperationsApi) -> Result<Vec<String>, Failure> {
+    let stream = api.stream();
+    let remark = match polled_until(archive, api)? {
+        Some(until_ms) => format!("{stream}: figures archived up to {}", short_time(until_ms)),
+        None if api.has_intervals() => format!("{stream}: no answer yet; it may not be enabled for these keys"),
+        None => format!("{stream}: tells only how things are now; what was not asked for cannot be had"),
+    };
+    let lost = lost_figures(archive, api)?;
+    Ok(std::iter::once(remark).chain(lost.iter().map(|lost| format!("{stream}: {}", losses::told(lost)))).collect())
 }
 
 impl Ledger {

@@ -1,6 +1,8 @@
 //! A conversation as JSON and as text: one shape for `search`, `show` and the demo.
 
-use super::output::{Output, Style, json_time, printable, readable_duration, readable_time};
+use super::output::{
+    Output, Style, has_right_to_left, isolated, json_time, printable, readable_duration, readable_time,
+};
 use chatvault::conversation::{Conversation, Role, StoredConversation};
 use chatvault::search::field::{end_reason_label, start_reason_label};
 use chatvault::search::highlight::{Snippet, html};
@@ -112,12 +114,15 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, found: &[Snip
             at = mark.end;
         }
         line.push_str(&printable(&snippet.text[at..]));
+        if has_right_to_left(&snippet.text) {
+            line = isolated(&line);
+        }
         outln!("    {}: {line}", speaker(snippet.role, &snippet.by, output));
     }
 }
 
 /// Who speaks, marked by role in word and colour.
-pub(super) fn speaker(role: Role, by: &str, output: &Output) -> String {
+fn speaker(role: Role, by: &str, output: &Output) -> String {
     let name = match role {
         Role::System => "system".to_owned(),
         Role::Note => format!("{by} (note)"),

@@ -52,6 +52,11 @@ impl Keys {
         RunOptions { keys: Arc::clone(&self.ring), ..limits.run_options() }
     }
 
+    /// The keys, for several threads.
+    pub(super) fn shared(&self) -> Arc<Keyring> {
+        Arc::clone(&self.ring)
+    }
+
     pub(super) fn ring(&self) -> &Keyring {
         &self.ring
     }

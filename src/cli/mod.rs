@@ -12,23 +12,36 @@ mod stdout;
 mod activity;
 mod args;
 mod audit;
+mod bench;
+mod chart;
+mod choices;
 mod demo;
 mod doctor;
 mod exit;
 mod export;
+mod facets;
 mod findings;
 mod gaps;
+mod histogram;
 mod hit;
 mod import;
 mod index;
 mod init;
 mod keys;
 mod limits;
+mod losses;
 mod output;
+mod pager;
+mod paragraph;
 mod plan;
 mod progress;
+mod prove;
 mod repair;
 mod search;
+mod series;
+mod series_drill;
+mod series_export;
+mod series_json;
 mod settings;
 mod show;
 mod simulate;
@@ -93,6 +106,7 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(&args, &vault()?, output),
         Command::Repair(args) => repair::run(&args, &vault()?, output),
         Command::Audit(args) => audit::run(&args, &vault, output),
+        Command::Bench(args) => bench::run(&args, output),
         Command::Simulate(args) => simulate::run(&args, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -142,6 +156,12 @@ fn shell_path(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+:@".contains(c));
     if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// A word as an argument of a shell command.
+fn shell_word(word: &str) -> String {
+    let is_plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+:@=,%".contains(c));
+    if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// An absolute form for messages; the path itself where there is none.

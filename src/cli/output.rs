@@ -17,6 +17,8 @@ pub(crate) struct Output {
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
     pub(crate) colour: bool,
+    /// Charts in ASCII: the terminal is not one of UTF-8, or `--color never`.
+    pub(crate) ascii: bool,
     pub(crate) progress: ProgressStyle,
 }
 
@@ -52,7 +54,22 @@ impl Output {
             quiet: global.quiet,
             verbose: global.verbose,
             colour,
+            ascii: matches!(global.color, When::Never) || !speaks_utf8(),
             progress,
+        }
+    }
+
+    /// No colour, no progress: for tests of what is printed.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Output {
+        Output {
+            json: false,
+            ndjson: false,
+            quiet: false,
+            verbose: 0,
+            colour: false,
+            ascii: false,
+            progress: ProgressStyle::None,
         }
     }
 
@@ -108,17 +125,19 @@ impl Output {
         if !self.colour || text.is_empty() {
             return Cow::Borrowed(text);
         }
-        let code = match style {
-            Style::Bold => "1",
-            Style::Dim => "2",
-            Style::Hit => "1;33",
-            Style::Consumer => "36",
-            Style::Agent => "32",
-            Style::Good => "32",
-            Style::Bad => "31",
-        };
-        Cow::Owned(format!("\u{1b}[{code}m{text}\u{1b}[0m"))
+        Cow::Owned(format!("\u{1b}[{}m{text}\u{1b}[0m", style.code()))
     }
+}
+
+/// Whether the locale is one of UTF-8, by the variables that decide it. Windows has none of them and is taken to be.
+fn speaks_utf8() -> bool {
+    let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
+    let is_utf8 = |locale: String| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    };
+    locale.map_or(cfg!(windows), is_utf8)
 }
 
 /// A style of the terminal; never the only sign of anything.
@@ -131,6 +150,21 @@ pub(crate) enum Style {
     Agent,
     Good,
     Bad,
+}
+
+impl Style {
+    /// The parameters of the escape sequence that begins it.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Style::Bold => "1",
+            Style::Dim => "2",
+            Style::Hit => "1;33",
+            Style::Consumer => "36",
+            Style::Agent => "32",
+            Style::Good => "32",
+            Style::Bad => "31",
+        }
+    }
 }
 
 /// Text from outside, safe on a terminal and on one line: control characters and the marks that reorder text are shown
@@ -166,11 +200,36 @@ fn escaped(text: &str, keep_lines: bool) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// Whether a text holds letters or marks that run from right to left (Hebrew, Arabic and their kin).
+pub(crate) fn has_right_to_left(text: &str) -> bool {
+    text.chars().any(|c| {
+        matches!(c,
+            '\u{590}'..='\u{8ff}' | '\u{200e}' | '\u{200f}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefe}'
+            | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
+    })
+}
+
+/// A text in marks that keep its direction to itself (first strong isolate): what stands beside it is not reordered. Its own
+/// marks of that kind have been escaped by [`printable`], so it cannot end the isolation.
+pub(crate) fn isolated(text: &str) -> String {
+    format!("\u{2068}{text}\u{2069}")
+}
+
 /// Columns of the terminal, 40 to 160; 100 where there is none.
 pub(crate) fn width() -> usize {
-    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let columns = named.or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)));
+    let columns = named_width().or_else(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)));
     columns.unwrap_or(100).clamp(40, 160)
+}
+
+/// Columns that text is set in, 40 to 160; `None` where stdout is no terminal and COLUMNS names no width: `grep` finds a phrase
+/// only in a line that is whole.
+pub(crate) fn text_width() -> Option<usize> {
+    let is_known = io::stdout().is_terminal() || named_width().is_some();
+    is_known.then(width)
+}
+
+fn named_width() -> Option<usize> {
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok())
 }
 
 /// `1.2 GB`, in powers of ten.
@@ -231,6 +290,12 @@ pub(crate) fn readable_duration(ms: i64) -> String {
         (0, m, s) => format!("{m}m {s:02}s"),
         (h, m, _) => format!("{h}h {m:02}m"),
     }
+}
+
+/// Date and time of day in a zone: `2016-07-25`, `17:54:41`. `None` beyond the calendar.
+pub(crate) fn date_and_clock(epoch_ms: i64, tz: &TimeZone) -> Option<(String, String)> {
+    let local = Timestamp::from_millisecond(epoch_ms).ok()?.to_zoned(tz.clone());
+    Some((local.strftime("%Y-%m-%d").to_string(), local.strftime("%H:%M:%S").to_string()))
 }
 
 /// A time zone by its name.

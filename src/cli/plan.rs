@@ -3,7 +3,7 @@
 use super::exit::{Exit, Failure};
 use super::output::{Output, bytes, counted, number, readable_duration, readable_time};
 use super::{open, runtime, settings, sync};
-use chatvault::acquire::{self, Cancel};
+use chatvault::acquire::{self, Cancel, HistoryApi, OperationsApi, PlannedQuestion};
 use jiff::tz::TimeZone;
 use serde_json::json;
 use std::path::Path;
@@ -23,6 +23,10 @@ pub(crate) fn run(vault: &Path, output: &Output) -> Result<Exit, Failure> {
         for (name, stream) in &plan.streams {
             if stream.skipped {
                 outln!("{name}: not enabled for these keys");
+                continue;
+            }
+            if OperationsApi::of_stream(name).is_some() || HistoryApi::of_stream(name).is_some() {
+                print_questions(name, &stream.questions);
                 continue;
             }
             let size =
@@ -62,4 +66,19 @@ pub(crate) fn run(vault: &Path, output: &Output) -> Result<Exit, Failure> {
     }
     let has_problems = plan.streams.values().any(|stream| !stream.problems.is_empty());
     Ok(if has_problems { Exit::SomeFailed } else { Exit::Complete })
+}
+
+/// What an API would be asked for, and the least number of calls that takes.
+fn print_questions(stream: &str, questions: &[PlannedQuestion]) {
+    let least = questions.iter().map(|question| question.least_calls).sum();
+    outln!("{stream}: at least {}; an answer says whether there is more", counted(least, "call"));
+    for question in questions {
+        match question.window {
+            Some(window) => {
+                let [from, to] = [window.start_ms, window.end_ms].map(|ms| readable_time(ms, &TimeZone::UTC));
+                outln!("  {}: {from} to {to} UTC", question.name);
+            }
+            None => outln!("  {}: how things are now", question.name),
+        }
+    }
 }

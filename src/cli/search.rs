@@ -1,17 +1,17 @@
 //! `search`: hits, counts and facets, for people and for scripts.
 
-use super::args::{Search, SortKey};
+use super::args::{Search, SortKey, SyntaxName};
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, number, printable, time_zone};
-use super::{hit, open, open_index};
+use super::{facets, hit, now_ms, open, open_index, prove, shell_path, shell_word};
 use chatvault::index::Reader;
 use chatvault::pipeline::{self, Coverage};
-use chatvault::search::facets::{Facet, FacetCount, FacetValue};
-use chatvault::search::field::{end_reason_label, start_reason_label};
-use chatvault::search::parse::{ParseOptions, parse_located};
-use chatvault::search::{SearchAnswer, SearchRequest, Sort, search};
+use chatvault::search::facets::Facet;
+use chatvault::search::parse::ParseOptions;
+use chatvault::search::syntax::Syntax;
+use chatvault::search::{Cursor, SearchAnswer, SearchRequest, Sort, search_after};
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -19,36 +19,145 @@ use std::path::Path;
 const SNIPPETS: usize = 3;
 
 pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, Failure> {
-    let archive = open(vault)?;
-    let reader = open_index(vault)?;
     let tz = time_zone(&args.tz)?;
     let text = args.query.join(" ");
-    let mut request = request(&text, &tz)?;
-    request.limit = if args.count { Some(0) } else { limit(&args.limit)? };
-    request.sort = args.sort.map(|key| match key {
+    let cursor = args.after.as_deref().map(Cursor::parse).transpose()?;
+    // What `today` means stays what it was on the first page.
+    let now_ms = cursor.as_ref().map_or_else(now_ms, Cursor::now_ms);
+    let mut request = request_at(args.syntax, &text, &tz, now_ms)?;
+    let asked = Asked { text: &text, syntax: args.syntax.into(), normalised: request.query.query.to_string() };
+    if args.explain {
+        return explain(&asked, &request, output);
+    }
+    let archive = open(vault)?;
+    let reader = open_index(vault)?;
+    let is_only_counted = args.count || args.digest || args.prove;
+    request.limit = if is_only_counted { Some(0) } else { limit(&args.limit)? };
+    request.sort = args.sort.map(sort);
+    request.reverse = args.reverse;
+    request.facets = args.facets.iter().map(|name| facet(name)).collect::<Result<_, _>>()?;
+    let answer = search_after(&reader, &request, cursor.as_ref())?;
+    let coverage = pipeline::coverage(&archive, &reader)?;
+    if args.digest || args.prove {
+        let head = head(&asked, &reader, &answer, coverage, None)?;
+        let exit = prove::run(args, vault, &archive, &reader, &request, head, output)?;
+        if !output.for_machines() {
+            warn_if_incomplete(coverage);
+        }
+        return Ok(exit);
+    }
+    let next = answer.hits.next(&reader, now_ms)?.map(|cursor| cursor.to_string());
+    let head = head(&asked, &reader, &answer, coverage, next.as_deref())?;
+    match (output.json, output.ndjson) {
+        (true, _) => print_json(head, &reader, &answer, args.count)?,
+        (_, true) => print_stream(head, &reader, &answer, output)?,
+        _ => {
+            print_text(&reader, &answer, coverage, args, &tz, output)?;
+            note_how_to_read(args, &asked.normalised, vault, &reader, &answer, output)?;
+            if let Some(next) = next {
+                output.note(&format!("next page: {}", next_page(&next)));
+            }
+        }
+    }
+    Ok(Exit::Complete)
+}
+
+fn sort(key: SortKey) -> Sort {
+    match key {
         SortKey::Relevance => Sort::Relevance,
         SortKey::Start => Sort::Start,
         SortKey::End => Sort::End,
         SortKey::Mcs => Sort::Mcs,
         SortKey::Duration => Sort::Duration,
         SortKey::Transfers => Sort::Transfers,
-    });
-    request.reverse = args.reverse;
-    request.facets = args.facets.iter().map(|name| facet(name)).collect::<Result<_, _>>()?;
-    let answer = search(&reader, &request)?;
-    let coverage = pipeline::coverage(&archive, &reader)?;
-    match (output.json, output.ndjson) {
-        (true, _) => print_json(&text, &reader, &answer, coverage, args.count)?,
-        (_, true) => print_stream(&text, &reader, &answer, coverage, output)?,
-        _ => print_text(&reader, &answer, coverage, args.count, &tz, output)?,
+        SortKey::Queue => Sort::Queue,
+        SortKey::Csat => Sort::Csat,
+        SortKey::Nps => Sort::Nps,
+        SortKey::Messages => Sort::Messages,
+        SortKey::Revisions => Sort::Revisions,
+        SortKey::EndReason => Sort::EndReason,
+        SortKey::StartReason => Sort::StartReason,
+        SortKey::Key => Sort::Key,
+    }
+}
+
+/// The command line of this run, with the cursor of the next page.
+fn next_page(cursor: &str) -> String {
+    let mut words: Vec<String> = vec!["chatvault".into()];
+    let mut given = std::env::args().skip(1).peekable();
+    let mut is_placed = false;
+    while let Some(word) = given.next() {
+        if word == "--after" {
+            given.next();
+            continue;
+        }
+        if word.starts_with("--after=") {
+            continue;
+        }
+        // Behind `--` everything is query.
+        if word == "--" {
+            words.extend(["--after".to_owned(), cursor.to_owned(), word]);
+            words.extend(given.map(|word| shell_word(&word)));
+            is_placed = true;
+            break;
+        }
+        words.push(shell_word(&word));
+    }
+    if !is_placed {
+        words.extend(["--after".to_owned(), cursor.to_owned()]);
+    }
+    words.join(" ")
+}
+
+/// A query as typed, and as understood.
+struct Asked<'a> {
+    text: &'a str,
+    syntax: Syntax,
+    /// In our own syntax.
+    normalised: String,
+}
+
+impl From<SyntaxName> for Syntax {
+    fn from(name: SyntaxName) -> Syntax {
+        match name {
+            SyntaxName::Chatvault => Syntax::Chatvault,
+            SyntaxName::Dtsearch => Syntax::Dtsearch,
+        }
+    }
+}
+
+/// Shows what a query means, so that a translation can be checked before it is relied on.
+fn explain(asked: &Asked<'_>, request: &SearchRequest, output: &Output) -> Result<Exit, Failure> {
+    let resolved = request.query.query.resolved().to_string();
+    if output.for_machines() {
+        let document = json!({
+            "query": asked.text, "syntax": asked.syntax.name(), "query_normalised": asked.normalised,
+            "query_resolved": resolved,
+        });
+        output.document(document, "query")?;
+        return Ok(Exit::Complete);
+    }
+    outln!("typed ({}): {}", asked.syntax.name(), printable(asked.text));
+    outln!("understood as: {}", printable(&asked.normalised));
+    if resolved != asked.normalised {
+        outln!("with times in UTC: {}", printable(&resolved));
     }
     Ok(Exit::Complete)
 }
 
-/// A request with defaults.
+/// A request with defaults, in our own syntax.
 pub(super) fn request(text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
-    let now_ms = jiff::Timestamp::now().as_millisecond();
-    let query = parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })?;
+    request_in(SyntaxName::Chatvault, text, tz)
+}
+
+/// A request with defaults.
+pub(super) fn request_in(syntax: SyntaxName, text: &str, tz: &TimeZone) -> Result<SearchRequest, Failure> {
+    request_at(syntax, text, tz, now_ms())
+}
+
+/// As [`request_in`], asked at a moment.
+fn request_at(syntax: SyntaxName, text: &str, tz: &TimeZone, now_ms: i64) -> Result<SearchRequest, Failure> {
+    let query = Syntax::from(syntax).parse_located(text, &ParseOptions { tz: tz.clone(), now_ms })?;
     Ok(SearchRequest {
         query,
         text: text.to_owned(),
@@ -78,46 +187,24 @@ fn facet(name: &str) -> Result<Facet, Failure> {
     })
 }
 
-/// The label of a facet's value, where it has one.
-pub(super) fn label(facet: Facet, value: &FacetValue) -> Option<&'static str> {
-    match (facet, value) {
-        (Facet::EndReason, FacetValue::Number(code)) => end_reason_label(*code),
-        (Facet::StartReason, FacetValue::Number(code)) => start_reason_label(*code),
-        _ => None,
-    }
-}
-
-pub(super) fn facets_json(facets: &[(Facet, Vec<FacetCount>)]) -> Value {
-    let mut all = Map::new();
-    for (facet, counts) in facets {
-        let counts = counts.iter().map(|entry| {
-            let value = match &entry.value {
-                None => Value::Null,
-                Some(FacetValue::Number(number)) => json!(number),
-                Some(FacetValue::Text(text)) => json!(text),
-            };
-            let mut fields = Map::new();
-            fields.insert("value".into(), value);
-            if let Some(label) = entry.value.as_ref().and_then(|value| label(*facet, value)) {
-                fields.insert("label".into(), json!(label));
-            }
-            fields.insert("count".into(), json!(entry.count));
-            Value::Object(fields)
-        });
-        all.insert(facet.name().into(), counts.collect());
-    }
-    Value::Object(all)
-}
-
-fn head(text: &str, answer: &SearchAnswer, coverage: Coverage) -> Value {
-    json!({
+fn head(
+    asked: &Asked<'_>,
+    reader: &Reader,
+    answer: &SearchAnswer,
+    coverage: Coverage,
+    next: Option<&str>,
+) -> Result<Value, Failure> {
+    Ok(json!({
         "schema_version": 1,
-        "query": text,
+        "query": asked.text,
+        "syntax": asked.syntax.name(),
+        "query_normalised": asked.normalised,
         "total": { "value": answer.total, "exact": true },
         "not_conversations": answer.left_out,
         "coverage": coverage_json(coverage),
-        "facets": facets_json(&answer.facets),
-    })
+        "facets": facets::json(&answer.facets, answer.total, reader)?,
+        "next": next,
+    }))
 }
 
 fn hit_json(reader: &Reader, answer: &SearchAnswer, at: usize) -> Result<Value, Failure> {
@@ -129,15 +216,8 @@ fn hit_json(reader: &Reader, answer: &SearchAnswer, at: usize) -> Result<Value, 
 }
 
 /// One document, its hits written one by one: a million of them must not be in memory at once.
-fn print_json(
-    text: &str,
-    reader: &Reader,
-    answer: &SearchAnswer,
-    coverage: Coverage,
-    count: bool,
-) -> Result<(), Failure> {
+fn print_json(head: Value, reader: &Reader, answer: &SearchAnswer, count: bool) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let head = head(text, answer, coverage);
     if count {
         serde_json::to_writer_pretty(&mut out, &head).map_err(io::Error::from)?;
         return Ok(writeln!(out)?);
@@ -154,14 +234,8 @@ fn print_json(
     Ok(out.flush()?)
 }
 
-fn print_stream(
-    text: &str,
-    reader: &Reader,
-    answer: &SearchAnswer,
-    coverage: Coverage,
-    output: &Output,
-) -> Result<(), Failure> {
-    output.document(head(text, answer, coverage), "summary")?;
+fn print_stream(head: Value, reader: &Reader, answer: &SearchAnswer, output: &Output) -> Result<(), Failure> {
+    output.document(head, "summary")?;
     for at in 0..answer.hits.len() {
         output.document(hit_json(reader, answer, at)?, "hit")?;
     }
@@ -172,11 +246,11 @@ fn print_text(
     reader: &Reader,
     answer: &SearchAnswer,
     coverage: Coverage,
-    count: bool,
+    args: &Search,
     tz: &TimeZone,
     output: &Output,
 ) -> Result<(), Failure> {
-    if count {
+    if args.count {
         outln!("{}", answer.total);
         note_left_out(answer, output);
         warn_if_incomplete(coverage);
@@ -186,7 +260,7 @@ fn print_text(
         let found = answer.hits.load(reader, at, SNIPPETS)?;
         hit::print(&found.stored, &found.merged, &found.snippets, tz, output);
     }
-    print_facets(&answer.facets);
+    facets::print(&answer.facets, answer.total, args.top.0, reader, tz)?;
     let shown = answer.hits.len() as u64;
     let mut summary = counted(answer.total, "conversation");
     if shown < answer.total {
@@ -195,6 +269,44 @@ fn print_text(
     output.note(&summary);
     note_left_out(answer, output);
     warn_if_incomplete(coverage);
+    Ok(())
+}
+
+/// The command that shows the first hit with its words marked.
+fn note_how_to_read(
+    args: &Search,
+    normalised: &str,
+    vault: &Path,
+    reader: &Reader,
+    answer: &SearchAnswer,
+    output: &Output,
+) -> Result<(), Failure> {
+    if args.count || output.quiet || answer.hits.is_empty() {
+        return Ok(());
+    }
+    let first = answer.hits.load(reader, 0, 0)?;
+    let id = first.merged.conversation_id.clone().filter(|_| first.merged.supplement.is_none());
+    let id = id.unwrap_or_else(|| first.stored.key());
+    let mut words = vec!["chatvault".to_owned()];
+    if !super::settings::find_vault(None).is_ok_and(|found| super::absolute(&found) == super::absolute(vault)) {
+        words.extend(["--vault".to_owned(), shell_path(vault)]);
+    }
+    words.push("show".to_owned());
+    // `show` takes our own syntax.
+    let query = if args.syntax == SyntaxName::Chatvault { args.query.join(" ") } else { normalised.to_owned() };
+    words.push(format!("--query={}", shell_word(&query)));
+    if args.tz != "UTC" {
+        words.extend(["--tz".to_owned(), shell_word(&args.tz)]);
+    }
+    if id.starts_with('-') {
+        words.push("--".to_owned());
+    }
+    words.push(shell_word(&id));
+    let command = words.join(" ");
+    // An id that cannot be printed cannot be typed either.
+    if printable(&command) == command.as_str() {
+        output.note(&format!("to read the first: {command}"));
+    }
     Ok(())
 }
 
@@ -267,32 +379,4 @@ pub(super) fn coverage_json(coverage: Coverage) -> Value {
         "damaged_names": coverage.damaged_names,
         "complete": coverage.complete,
     })
-}
-
-/// Facets as small bar charts.
-pub(super) fn print_facets(facets: &[(Facet, Vec<FacetCount>)]) {
-    for (facet, counts) in facets {
-        outln!("{}", facet.name());
-        let name = |entry: &FacetCount| match &entry.value {
-            None => "(none)".to_owned(),
-            Some(value @ FacetValue::Number(number)) => match label(*facet, value) {
-                Some(label) => format!("{number} {label}"),
-                None => number.to_string(),
-            },
-            Some(FacetValue::Text(text)) => printable(text).chars().take(40).collect(),
-        };
-        let names: Vec<String> = counts.iter().map(name).collect();
-        let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        let most = counts.iter().map(|entry| entry.count).max().unwrap_or(1).max(1);
-        let figures = number(most).len();
-        let bar_width = super::output::width().saturating_sub(name_width + figures + 6).clamp(5, 60) as u64;
-        for (entry, name) in counts.iter().zip(&names) {
-            let eighths = (entry.count * bar_width * 8).div_ceil(most) as usize;
-            let mut bar = "█".repeat(eighths / 8);
-            bar.extend(
-                [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(eighths % 8).filter(|_| !eighths.is_multiple_of(8)),
-            );
-            outln!("  {name:name_width$}  {:>figures$} {bar}", number(entry.count));
-        }
-    }
 }

@@ -7,12 +7,16 @@ use super::exit::{Exit, Failure};
 use super::limits::{self, Limits};
 use chatvault::acquire::{
     AcquireSettings, ClientCredentials, DataType, Endpoints, HistoryApi, HistoryChoice, LoginCredentials, OAuth1Keys,
-    RetryPolicy, Secret, StreamChoice, StreamMode,
+    OperationsApi, OperationsChoice, RetryPolicy, Secret, StreamChoice, StreamMode,
 };
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::{Table, Value};
 use url::Url;
+
+mod template;
+
+pub(crate) use template::template;
 
 /// Name of the settings file of a vault.
 pub(crate) const FILE: &str = "vault.toml";
@@ -53,11 +57,20 @@ const STREAMS: [&str; 9] = [
     "agent-metrics",
 ];
 
-const ENDPOINTS: [&str; 8] =
-    ["csds", "data_access", "data_access_files", "msgHist", "engHistDomain", "leDataReporting", "sentinel", "agentVep"];
+const ENDPOINTS: [&str; 9] = [
+    "csds",
+    "data_access",
+    "data_access_files",
+    "msgHist",
+    "engHistDomain",
+    "leDataReporting",
+    "msgEwtAPI",
+    "sentinel",
+    "agentVep",
+];
 
 /// Settings that one value answers, with their variable and what they are without one.
-const ORIGINS: [(&str, &str, &str, &str); 10] = [
+const ORIGINS: [(&str, &str, &str, &str); 11] = [
     ("account", "id", "CHATVAULT_ACCOUNT", ""),
     ("account", "region", "CHATVAULT_REGION", "va"),
     ("sync", "start", "CHATVAULT_START", "30d"),
@@ -68,6 +81,7 @@ const ORIGINS: [(&str, &str, &str, &str); 10] = [
     ("limits", "max_inflate_ratio", "CHATVAULT_MAX_INFLATE_RATIO", "1000"),
     ("limits", "max_inflated_bytes", "CHATVAULT_MAX_INFLATED_BYTES", "256GiB"),
     ("limits", "max_record_bytes", "CHATVAULT_MAX_RECORD_BYTES", "32MiB"),
+    ("limits", "memory", "CHATVAULT_MEMORY", "1GiB"),
 ];
 
 /// Where each setting comes from: name, value, `vault.toml`, the variable, or `default`. Nothing secret is among them.
@@ -196,12 +210,12 @@ impl Settings {
     pub(crate) fn acquire_with(&self, keys: OAuth1Keys) -> Result<AcquireSettings, Failure> {
         let named = |name: &str| self.endpoints.iter().find(|(known, _)| known == name).map(|(_, urls)| urls.clone());
         let one = |name: &str| named(name).and_then(|urls| urls.into_iter().next());
-        let services = ["msgHist", "engHistDomain", "leDataReporting", "sentinel", "agentVep"];
+        let services = &ENDPOINTS[3..];
         let endpoints = Endpoints {
             csds: one("csds"),
             data_access: one("data_access"),
             data_access_files: named("data_access_files").unwrap_or_default(),
-            services: services.into_iter().filter_map(|name| Some((name.to_owned(), one(name)?))).collect(),
+            services: services.iter().filter_map(|name| Some(((*name).to_owned(), one(name)?))).collect(),
         };
         let mut settings = AcquireSettings::new(&self.account_id, &self.region, keys, &endpoints)?;
         settings.start = self.start;
@@ -216,20 +230,16 @@ impl Settings {
         settings.streams = Vec::new();
         for (name, word) in self.wanted_streams() {
             let mode = if word == "auto" { StreamMode::Auto } else { StreamMode::On };
-            match (DataType::of_stream(name), HistoryApi::of_stream(name)) {
-                (Some(data_type), _) => settings.streams.push(StreamChoice { data_type, mode }),
-                (None, Some(api)) => settings.histories.push(HistoryChoice { api, mode }),
-                // What is not fetched must not look as if it were. "auto" means "if it can be had", and it cannot.
-                (None, None) if word == "on" => {
-                    let message = format!("[streams] \"{name}\" is on, but this version cannot fetch it");
-                    return Err(
-                        Failure::usage(message).hint("set it to \"off\"; operational figures are not built yet")
-                    );
-                }
-                (None, None) => {}
+            // Every name that may stand there is one of these.
+            if let Some(data_type) = DataType::of_stream(name) {
+                settings.streams.push(StreamChoice { data_type, mode });
+            } else if let Some(api) = HistoryApi::of_stream(name) {
+                settings.histories.push(HistoryChoice { api, mode });
+            } else if let Some(api) = OperationsApi::of_stream(name) {
+                settings.operations.push(OperationsChoice { api, mode, intervals: true, states: true });
             }
         }
-        if settings.streams.is_empty() && settings.histories.is_empty() {
+        if settings.streams.is_empty() && settings.histories.is_empty() && settings.operations.is_empty() {
             return Err(
                 Failure::usage("no stream is on").hint("set \"data-access/engagement\" = \"on\" under [streams]")
             );
@@ -393,44 +403,6 @@ fn secret(name: &str) -> Result<Secret, Failure> {
 fn position_hint(text: &str, at: Option<usize>) -> String {
     let before = &text[..at.unwrap_or(0).min(text.len())];
     format!("see line {}", before.bytes().filter(|byte| *byte == b'\n').count() + 1)
-}
-
-/// The `vault.toml` of a new vault.
-pub(crate) fn template(account_id: &str, region: &str) -> String {
-    format!(
-        r#"# Settings of this vault. Secrets never stand here: chatvault reads CHATVAULT_APP_KEY, CHATVAULT_APP_SECRET,
-# CHATVAULT_ACCESS_TOKEN and CHATVAULT_ACCESS_TOKEN_SECRET from the environment, or from the files that
-# CHATVAULT_APP_KEY_FILE … name. An account whose records come encrypted: CHATVAULT_PGP_KEY (armored private key, several
-# may follow one another) and CHATVAULT_PGP_PASSPHRASE, or CHATVAULT_PGP_KEY_FILE and CHATVAULT_PGP_PASSPHRASE_FILE.
-# The archive keeps what came; the index then holds the clear text. `chatvault index --rebuild` without them removes it.
-
-[account]
-id = "{account_id}"
-region = "{region}"                     # Data Access host: va, lo or sy
-
-[streams]                         # what sync pulls: "on", "off", or "auto" (on if the key may)
-"data-access/engagement" = "on"
-"messaging-interactions" = "off"   # conversations, open and closed, with their SDEs, a minute after they change
-"engagement-history" = "off"       # chats, with surveys and SDEs
-
-[sync]
-start = "30d"                     # how far back the first sync goes; LivePerson keeps 30 days
-connections = 4                   # requests at the same time
-requests_per_second = 5.0         # evenly spaced
-seal_after = "8h"                 # an hour is final when a listing made this long after its end and one before agree
-relist = "48h"                    # the last hours are listed again in every run, so that late files are taken
-
-[limits]                          # against hostile files; what goes beyond is kept aside and reported
-max_inflate_ratio = 1000          # bytes unpacked per byte received, above 64 MiB
-max_inflated_bytes = "256GiB"     # bytes unpacked from one file
-max_record_bytes = "32MiB"        # one conversation; each decoding thread may hold one in memory
-
-# [endpoints]                     # full base URLs instead of LivePerson's own hosts
-# csds = "http://127.0.0.1:9090"
-# data_access = "http://127.0.0.1:9090"
-# data_access_files = "http://127.0.0.1:9091"   # a further host that listings may name for downloads
-"#
-    )
 }
 
 #[cfg(test)]

@@ -1,19 +1,28 @@
 //! `show`: one conversation as people read it, or exactly as LivePerson sent it.
 
 mod details;
+mod header;
+mod page;
 mod sources;
+mod timeline;
+mod transcript;
 
 use super::args::Show;
+use super::choices::Around;
 use super::exit::{Exit, Failure};
 use super::limits::Limits;
-use super::output::{Output, Style, json_time, printable, readable_duration, readable_time, time_zone};
-use super::{hit, open, open_index};
+use super::output::{Output, Style, counted, json_time, printable, text_width, time_zone};
+use super::paragraph::Paragraph;
+use super::{hit, now_ms, open, open_index, pager};
 use chatvault::archive::{Archive, ArchivedFile};
-use chatvault::conversation::{Conversation, Record, Revision, Role, StoredConversation, plain_text};
+use chatvault::conversation::{Conversation, Record, Revision, StoredConversation, plain_text};
 use chatvault::decode::{DecodeLimits, raw_record};
 use chatvault::index::Reader;
+use chatvault::search::parse::{ParseOptions, parse_located};
+use chatvault::search::{SearchError, Within, within};
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
+use page::Page;
+use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
@@ -43,6 +52,7 @@ pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Fa
         output.document(json!({ "key": stored.key(), "revisions": revisions }), "revisions")?;
         return Ok(Exit::Complete);
     }
+    let mut page = Page::new(output, text_width());
     if args.revisions {
         for revision in &stored.revisions {
             let single = StoredConversation { revisions: vec![revision.clone()] };
@@ -51,22 +61,37 @@ pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Fa
             } else {
                 let places: Vec<String> =
                     revision.records.iter().map(|record| format!("{} record {}", record.file, record.record)).collect();
-                outln!("{}", output.styled(Style::Bold, &format!("revision from {}", places.join(", "))));
-                print_transcript(&single, &revision.content, &tz, output);
-                outln!();
+                let heading = Paragraph::default()
+                    .own(Some(Style::Bold), "revision from ")
+                    .foreign(Some(Style::Bold), places.join(", "));
+                page.foreign(&heading);
+                let view = View { stored: &single, c: &revision.content, tz: &tz, found: None, around: None };
+                print_page(&view, &mut page);
+                page.empty_line();
             }
         }
+        pager::print(&page.into_text(), !args.no_pager);
         return Ok(Exit::Complete);
     }
     let merged = stored.merged();
+    let found = found_by(args, &stored, &merged, &tz)?;
+    let around = part(args, found.as_ref(), &merged)?;
+    let found = args.query.as_deref().zip(found.as_ref());
     if output.for_machines() {
         let mut document = document(&archive, &stored, &merged)?;
         if let Some(fields) = document.as_object_mut() {
             fields.insert("web_sessions".into(), details::sessions(&reader, &merged)?);
+            if let Some((query, found)) = found {
+                add_found(fields, query, found, &merged);
+            }
+            if let Some(part) = around {
+                fields.insert("around".into(), json!({ "message": part.message, "context": part.context }));
+            }
         }
         output.document(document, "conversation")?;
     } else {
-        print_transcript(&stored, &merged, &tz, output);
+        print_page(&View { stored: &stored, c: &merged, tz: &tz, found, around }, &mut page);
+        pager::print(&page.into_text(), !args.no_pager);
     }
     Ok(Exit::Complete)
 }
@@ -120,6 +145,7 @@ pub(super) fn document(archive: &Archive, stored: &StoredConversation, c: &Conve
         json!({
             "index": index, "time": json_time(m.time_ms), "by": m.by, "role": m.role.name(), "type": m.kind, "text": m.text,
             "content_format": m.content_format, "message_id": m.message_id, "dialog_id": m.dialog_id, "agent_id": m.agent_id,
+            "attachment": m.attachment.as_ref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text))),
         })
     });
     let transfers = c.transfers.iter().map(|t| {
@@ -194,69 +220,96 @@ fn provenance_of(at: usize, revision: &Revision, record: &Record, file: Option<&
     value
 }
 
-fn print_transcript(stored: &StoredConversation, c: &Conversation, tz: &TimeZone, output: &Output) {
-    hit::print(stored, c, &[], tz, output);
-    let mut facts = Vec::new();
-    facts.extend(c.kind.clone());
-    facts.extend(c.device.clone());
-    facts.extend(c.queue_ms().map(|ms| format!("{} in the queue", readable_duration(ms))));
-    facts.extend(c.start_url.clone());
-    if stored.version_count() > 1 {
-        facts.push(format!("{} revisions", stored.version_count()));
+/// A conversation, and how it is to be shown.
+#[derive(Clone, Copy)]
+struct View<'v> {
+    stored: &'v StoredConversation,
+    c: &'v Conversation,
+    tz: &'v TimeZone,
+    /// The query whose words are marked, and what it finds here.
+    found: Option<(&'v str, &'v Within)>,
+    /// What is shown of it; everything where there is none.
+    around: Option<Part>,
+}
+
+/// A message and as many on either side.
+#[derive(Clone, Copy)]
+struct Part {
+    /// Index of the message.
+    message: usize,
+    /// Messages on either side.
+    context: usize,
+}
+
+fn print_page(view: &View<'_>, page: &mut Page<'_>) {
+    header::print(view, page);
+    page.empty_line();
+    transcript::print(view, page);
+    details::print(view.stored, view.c, view.tz, page);
+    let records: Vec<&Record> = view.stored.revisions.iter().flat_map(|revision| &revision.records).collect();
+    // One record stands above already.
+    if records.len() < 2 {
+        return;
     }
-    let sources = stored.sources();
-    if sources != ["data-access"] {
-        facts.push(sources.join(" + "));
-    }
-    if let Some(encrypted) = &c.encrypted {
-        let came = format!("{} encrypted messages", encrypted.opened + encrypted.unreadable);
-        facts.push(match encrypted.unreadable {
-            0 => came,
-            closed => format!("{came}, {closed} not opened"),
-        });
-    }
-    outln!("{}", output.styled(Style::Dim, &printable(&facts.join(" · "))));
-    outln!();
-    let mut transfers = c.transfers.iter().peekable();
-    for message in &c.messages {
-        while let Some(transfer) = transfers.next_if(|t| t.time_ms.is_some() && t.time_ms <= message.time_ms) {
-            print_transfer(transfer, tz, output);
-        }
-        let time = message.time_ms.map_or("--:--:--".to_owned(), |ms| readable_time(ms, tz)[11..].to_owned());
-        let text = plain_text(message);
-        let who = hit::speaker(message.role, &message.by, output);
-        let text = printable(&text);
-        let text = if message.role == Role::System { output.styled(Style::Dim, &text) } else { text };
-        outln!("{}  {who}: {text}", output.styled(Style::Dim, &time));
-    }
-    for transfer in transfers {
-        print_transfer(transfer, tz, output);
-    }
-    details::print(stored, c, tz, output);
-    outln!();
-    for record in stored.revisions.iter().flat_map(|revision| &revision.records) {
+    page.empty_line();
+    for record in records {
         let place = format!("{} · record {} · SHA-256 {}", record.file, record.record, record.sha256);
-        outln!("{}", output.styled(Style::Dim, &place));
+        page.foreign(&Paragraph::default().foreign(Some(Style::Dim), place));
         if record.unproven {
-            outln!("{}", output.styled(Style::Bad, UNPROVEN));
+            page.own(Style::Bad, UNPROVEN);
         }
     }
 }
 
-fn print_transfer(transfer: &chatvault::conversation::Transfer, tz: &TimeZone, output: &Output) {
-    let time = transfer.time_ms.map_or("--:--:--".to_owned(), |ms| readable_time(ms, tz)[11..].to_owned());
-    let side = |agent: &Option<String>, skill: &Option<String>| {
-        let agent = agent.as_ref().map(|agent| format!("agent {agent}"));
-        let skill = skill.as_ref().map(|skill| format!("skill {skill}"));
-        agent.into_iter().chain(skill).collect::<Vec<_>>().join(", ")
+/// What the query of the command line finds in the conversation.
+fn found_by(
+    args: &Show,
+    stored: &StoredConversation,
+    c: &Conversation,
+    tz: &TimeZone,
+) -> Result<Option<Within>, Failure> {
+    let Some(text) = &args.query else { return Ok(None) };
+    let query = parse_located(text, &ParseOptions { tz: tz.clone(), now_ms: now_ms() })?;
+    Ok(Some(within(&query, text, stored, c).map_err(SearchError::from)?))
+}
+
+/// The message that `--around` means.
+fn part(args: &Show, found: Option<&Within>, c: &Conversation) -> Result<Option<Part>, Failure> {
+    let message = match (args.around, found) {
+        (None, _) => return Ok(None),
+        (Some(Around::Message(index)), _) if index < c.messages.len() => index,
+        (Some(Around::Message(index)), _) => {
+            let last = match c.messages.len() {
+                0 => "it has no messages".to_owned(),
+                count => format!("the last one is m{}", count - 1),
+            };
+            return Err(Failure::usage(format!("the conversation has no message m{index}")).hint(last));
+        }
+        (Some(Around::Hit(_)), None) => {
+            return Err(Failure::usage("--around with a number counts the hits of a query")
+                .hint("add --query QUERY, or name a message by its index: --around m17"));
+        }
+        (Some(Around::Hit(hit)), Some(found)) => {
+            let hits = found.messages();
+            *hits.get(hit - 1).ok_or_else(|| {
+                let there = counted(hits.len() as u64, "message");
+                Failure::usage(format!("there is no hit {hit}: {there} of the conversation hold words of the query"))
+                    .hint("a message can be named by its index too: --around m17")
+            })?
+        }
     };
-    let mut line = format!(
-        "── transfer: {} → {}",
-        side(&transfer.agent_id, &transfer.skill_id),
-        side(&transfer.target_agent_id, &transfer.target_skill_id)
-    );
-    if let (Some(from), Some(to)) = (transfer.queue_start_ms, transfer.queue_end_ms) {
-        line.push_str(&format!(", {} in the queue", readable_duration(to - from)));
-    }
-    outln!("{}  {}", output.styled(Style::Dim, &time), output.styled(Style::Dim, &printable(&line)));
+    Ok(Some(Part { message, context: args.context }))
+}
+
+/// What the query finds, for scripts: the messages, and the stretches of their plain text (an HTML line's without its tags).
+fn add_found(fields: &mut Map<String, Value>, query: &str, found: &Within, c: &Conversation) {
+    let highlights = found.highlights.iter().filter_map(|highlight| {
+        let text = plain_text(c.messages.get(highlight.message)?);
+        let words = text.get(highlight.start..highlight.end)?;
+        Some(json!({ "message": highlight.message, "start": highlight.start, "end": highlight.end, "text": words }))
+    });
+    fields.insert("highlights".into(), highlights.collect());
+    fields.insert("hits".into(), json!(found.messages()));
+    fields.insert("matches".into(), json!(found.matches));
+    fields.insert("query".into(), json!(query));
 }

@@ -99,7 +99,7 @@ fn print_instructions(args: &Simulate, simulator: &Simulator, truth: &chatvault:
     outln!("  csds = \"{api}\"");
     outln!("  data_access = \"{api}\"");
     outln!("  data_access_files = \"{downloads}\"");
-    for service in ["msgHist", "engHistDomain", "leDataReporting", "sentinel", "agentVep"] {
+    for service in ["msgHist", "engHistDomain", "leDataReporting", "msgEwtAPI", "sentinel", "agentVep"] {
         outln!("  {service} = \"{api}\"");
     }
     outln!("  END");

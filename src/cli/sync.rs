@@ -5,8 +5,8 @@ use super::exit::{Exit, Failure, of_acquire};
 use super::keys::Keys;
 use super::output::{Output, bytes, counted, number};
 use super::progress::Progress;
-use super::{import, open_for_writing, runtime, settings};
-use chatvault::acquire::{AcquireSettings, Cancel, CancelHandle};
+use super::{import, losses, open_for_writing, runtime, settings};
+use chatvault::acquire::{AcquireSettings, Cancel, CancelHandle, OperationsApi};
 use chatvault::archive::Archive;
 use chatvault::pipeline::{self, RunOptions, SyncReport};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Sync, vault: &Path, output: &Output) -> Result<Exit, Fa
     let runtime = runtime()?;
     let started = Instant::now();
     let keys = Keys::of_environment();
-    let report = run_with(&runtime, &acquire, &archive, keys.options(settings.limits), output)?;
+    let report = run_with(&runtime, &acquire, &archive, keys.options(settings.limits.with(&args.memory)?), output)?;
     print(&report, &keys, started.elapsed().as_secs_f64(), output)?;
     let waiting = report.indexed.encrypted.clone();
     Ok(keys.exit(&waiting, exit_of(report, output)))
@@ -123,14 +123,27 @@ pub(super) fn print(report: &SyncReport, keys: &Keys, elapsed_s: f64, output: &O
             output.note(&format!("{name}: not enabled for these keys; skipped"));
             continue;
         }
-        outln!(
-            "{name}: {} listed, {} downloaded ({}), {} already here, {} failed",
-            counted(stream.listed, "file"),
-            number(stream.downloaded),
-            bytes(stream.bytes),
-            number(stream.already),
-            number(stream.failed + stream.refused),
-        );
+        if OperationsApi::of_stream(name).is_some() {
+            outln!(
+                "{name}: {} archived ({}, {}), {} failed",
+                counted(stream.listed, "answer"),
+                counted(stream.downloaded, "file"),
+                bytes(stream.bytes),
+                number(stream.failed),
+            );
+        } else {
+            outln!(
+                "{name}: {} listed, {} downloaded ({}), {} already here, {} failed",
+                counted(stream.listed, "file"),
+                number(stream.downloaded),
+                bytes(stream.bytes),
+                number(stream.already),
+                number(stream.failed + stream.refused),
+            );
+        }
+        for lost in &stream.lost {
+            outln!("  {}", losses::told(lost));
+        }
         if stream.restored > 0 {
             outln!("  {} of them put back that the archive had lost or held damaged", number(stream.restored));
         }

@@ -2,10 +2,12 @@
 
 use super::args::Watch;
 use super::exit::{Exit, Failure};
-use super::output::{Output, bytes, counted, printable};
+use super::output::{Output, bytes, counted, json_time, printable};
 use super::progress::Progress;
-use super::{open, open_for_writing, runtime, settings, sync};
-use chatvault::acquire::{Cancel, HistoryApi};
+use super::{losses, open, open_for_writing, runtime, settings, sync};
+use chatvault::acquire::{
+    Cancel, HistoryApi, LostFigures, MethodAsked, OperationsApi, asked_of, followed_until, lost_figures, polled_until,
+};
 use chatvault::archive::{Archive, Clock, ListingKind};
 use chatvault::pipeline::{self, Paces, Round};
 use serde_json::{Value, json};
@@ -35,7 +37,8 @@ pub(crate) fn run(args: &Watch, vault: &Path, output: &Output) -> Result<Exit, F
     let mut paces = Paces::default();
     if let Some(every) = &args.every {
         let every = settings::duration(every)?;
-        paces = Paces { messaging: every, engagement: every, data_access: every, ..paces };
+        paces =
+            Paces { messaging: every, engagement: every, data_access: every, intervals: every, states: every, ..paces };
     }
     let runtime = runtime()?;
     let (handle, cancel) = Cancel::pair();
@@ -65,7 +68,7 @@ pub(crate) fn run(args: &Watch, vault: &Path, output: &Output) -> Result<Exit, F
             }
         }
     };
-    let options = super::keys::Keys::of_environment().options(settings.limits);
+    let options = super::keys::Keys::of_environment().options(settings.limits.with(&args.memory)?);
     let sink = progress.sink();
     let outcome = pipeline::watch(&runtime, &acquire, &archive, options, &paces, &sink, &watcher, &cancel, &mut each);
     progress.done();
@@ -118,6 +121,9 @@ fn say(round: &Round, output: &Output) {
                         round.elapsed.as_secs_f64()
                     );
                 }
+                for lost in &stream.lost {
+                    output.note(&format!("{name}: {}", losses::told(lost)));
+                }
                 for problem in &stream.problems {
                     output.note(&format!("{name}: {}: {}", printable(&problem.name), printable(&problem.reason)));
                 }
@@ -133,22 +139,51 @@ fn say(round: &Round, output: &Output) {
 }
 
 /// How fresh one stream is, as the ledger tells.
+#[derive(Default)]
 struct Freshness {
     stream: String,
+    /// `auto`: it need not be for these keys.
+    is_optional: bool,
     answered_ms: Option<i64>,
     failed_ms: Option<i64>,
     stored_ms: Option<i64>,
+    /// Up to when everything is here that can be; of streams that are followed or polled.
+    complete_ms: Option<i64>,
+    /// Methods whose last call failed.
+    failing: Vec<&'static str>,
+    lost: Vec<LostFigures>,
+}
+
+impl Freshness {
+    fn is_failing(&self) -> bool {
+        !self.failing.is_empty() || self.failed_ms > self.answered_ms
+    }
+
+    /// Of an API with several methods: answered when one of them was, failing when one of them is.
+    fn take_methods(&mut self, archive: &Archive, api: OperationsApi) -> Result<(), Failure> {
+        for MethodAsked { call, answered_ms, failed_ms } in asked_of(archive, api)? {
+            self.answered_ms = self.answered_ms.max(answered_ms);
+            if failed_ms > answered_ms {
+                self.failing.push(call);
+                self.failed_ms = self.failed_ms.max(failed_ms);
+            }
+        }
+        self.complete_ms = polled_until(archive, api)?;
+        self.lost = lost_figures(archive, api)?;
+        Ok(())
+    }
 }
 
 fn freshness(settings: &settings::Settings, archive: &Archive) -> Result<Vec<Freshness>, Failure> {
     let mut found = Vec::new();
-    for (stream, _) in settings.wanted_streams() {
+    for (stream, mode) in settings.wanted_streams() {
         // The main pass of a history API, and what brings its new ones, stand under two names.
         let names = match HistoryApi::of_stream(stream) {
             Some(api) => vec![stream.to_owned(), format!("{}/backfill", api.stream())],
+            None if OperationsApi::of_stream(stream).is_some() => Vec::new(),
             None => vec![stream.to_owned()],
         };
-        let mut fresh = Freshness { stream: stream.to_owned(), answered_ms: None, failed_ms: None, stored_ms: None };
+        let mut fresh = Freshness { stream: stream.to_owned(), is_optional: mode == "auto", ..Freshness::default() };
         for name in names {
             for listing in archive.listings_in(&name)? {
                 let slot = match listing.outcome {
@@ -157,6 +192,11 @@ fn freshness(settings: &settings::Settings, archive: &Archive) -> Result<Vec<Fre
                 };
                 *slot = (*slot).max(Some(listing.listed_ms));
             }
+        }
+        if let Some(api) = OperationsApi::of_stream(stream) {
+            fresh.take_methods(archive, api)?;
+        } else if let Some(api) = HistoryApi::of_stream(stream) {
+            fresh.complete_ms = followed_until(archive, api)?;
         }
         fresh.stored_ms = archive.names_in(stream)?.values().map(|file| file.stored_at_ms).max();
         found.push(fresh);
@@ -174,7 +214,8 @@ fn status(settings: &settings::Settings, archive: &Archive, output: &Output) -> 
             .map(|fresh| {
                 json!({
                     "stream": fresh.stream, "answered_s": age(fresh.answered_ms), "failed_s": age(fresh.failed_ms),
-                    "new_data_s": age(fresh.stored_ms),
+                    "new_data_s": age(fresh.stored_ms), "complete_until": json_time(fresh.complete_ms),
+                    "failing": fresh.failing, "lost": fresh.lost.iter().map(losses::to_json).collect::<Vec<_>>(),
                 })
             })
             .collect();
@@ -183,14 +224,23 @@ fn status(settings: &settings::Settings, archive: &Archive, output: &Output) -> 
     }
     for fresh in found {
         let ago = |ms| age(ms).map_or("never".to_owned(), |seconds| format!("{} ago", span(seconds)));
-        let failing = fresh.failed_ms > fresh.answered_ms;
-        let mark = if failing { "  FAILING since its last answer" } else { "" };
+        let mark = match (fresh.is_failing(), fresh.failing.as_slice()) {
+            (_, []) if fresh.is_optional && fresh.answered_ms.is_none() => {
+                "  it may not be enabled for these keys".to_owned()
+            }
+            (false, _) => String::new(),
+            (true, []) => "  FAILING since its last answer".to_owned(),
+            (true, calls) => format!("  FAILING: {}", calls.join(", ")),
+        };
         outln!(
             "{:28} answered {:>12}, new data {:>12}{mark}",
             fresh.stream,
             ago(fresh.answered_ms),
             ago(fresh.stored_ms)
         );
+        for lost in &fresh.lost {
+            outln!("{:28} {}", "", losses::told(lost));
+        }
     }
     Ok(Exit::Complete)
 }
@@ -224,6 +274,14 @@ fn metrics(settings: &settings::Settings, archive: &Archive, totals: &Totals) ->
     family("stream_answered_timestamp_seconds", "gauge", help, &by_stream(&|fresh| fresh.answered_ms));
     let help = "When a file of this stream was last archived, epoch seconds.";
     family("stream_stored_timestamp_seconds", "gauge", help, &by_stream(&|fresh| fresh.stored_ms));
+    let help = "Up to when the stream is archived without a hole, losses apart, epoch seconds.";
+    family("stream_complete_timestamp_seconds", "gauge", help, &by_stream(&|fresh| fresh.complete_ms));
+    let help = "Figures that LivePerson had forgotten before anybody asked, seconds over all methods.";
+    let lost = |fresh: &Freshness| OperationsApi::of_stream(&fresh.stream).map(|_| losses::seconds(&fresh.lost) * 1000);
+    family("stream_lost_seconds", "gauge", help, &by_stream(&lost));
+    let help = "Methods of this stream whose last call failed.";
+    let failing = |fresh: &Freshness| i64::try_from(fresh.failing.len()).ok().map(|count| count * 1000);
+    family("stream_failing_methods", "gauge", help, &by_stream(&failing));
     let plain = |value: u64| vec![(String::new(), value as f64)];
     family("rounds_total", "counter", "Rounds of this process.", &plain(totals.rounds));
     family("rounds_failed_total", "counter", "Rounds that found LivePerson unable.", &plain(totals.failed_rounds));

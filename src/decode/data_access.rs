@@ -15,6 +15,7 @@ type Result<T> = std::result::Result<T, Broken>;
 pub(super) struct Envelope {
     pub(super) account_id: Option<String>,
     pub(super) data_type: Option<String>,
+    pub(super) schema_version: Option<String>,
     pub(super) start_ms: Option<i64>,
     pub(super) end_ms: Option<i64>,
     /// Where it came from; Data Access unless an answer says otherwise.
@@ -125,18 +126,21 @@ fn set<T>(value: Result<Option<T>>, into: &mut Option<T>) -> Result<()> {
 pub(super) fn read_meta_data(pull: &mut Pull<'_>, envelope: &mut Envelope) -> Result<()> {
     enum Key {
         Account,
+        Schema,
         Start,
         End,
         Other,
     }
     let name = |key: &str| match key {
         "accountId" => Key::Account,
+        "schemaVersion" => Key::Schema,
         "startTime" => Key::Start,
         "endTime" => Key::End,
         _ => Key::Other,
     };
     pull.record(&name, &mut |pull, key| match key {
         Key::Account => set(pull.text(), &mut envelope.account_id),
+        Key::Schema => set(pull.text(), &mut envelope.schema_version),
         Key::Start => set(pull.integer(), &mut envelope.start_ms),
         Key::End => set(pull.integer(), &mut envelope.end_ms),
         Key::Other => pull.skip(),

@@ -117,6 +117,7 @@ pub(super) fn emit_all(
     decoder: &mut Decoder<'_, '_>,
 ) {
     decoder.report.records += 1;
+    decoder.report.meet_schema(contents.envelope.schema_version.as_deref());
     note_other_bodies(contents.other_bodies, contents.found.is_empty(), &contents.envelope, base, decoder);
     decoder.emit_all(contents, base, value, original);
 }
@@ -140,6 +141,7 @@ fn read_carefully(text: &mut Text<'_>, decoder: &mut Decoder<'_, '_>) {
     let outcome = document.value(text);
     let Document { envelope, other_bodies, decoder } = document;
     let nothing_else = outcome.is_ok() && decoder.ordinal == first_ordinal;
+    decoder.report.meet_schema(envelope.schema_version.as_deref());
     note_other_bodies(other_bodies, nothing_else, &envelope, start, decoder);
     after_fault(outcome, start, text, decoder);
 }

@@ -68,6 +68,11 @@ impl<'j> Fields<'j> {
         Ok(text.filter(|text| !text.is_empty()))
     }
 
+    /// A lone value as [`Fields::text`] reads a field.
+    pub(super) fn lone(json: &[u8]) -> Result<Option<String>> {
+        Ok(Pull::new(json).text()?.filter(|text| !is_sentinel(text)))
+    }
+
     /// Text or number, unless it is a sentinel for "unknown".
     pub(super) fn text(&mut self, names: &[&str]) -> Result<Option<String>> {
         Ok(self.any_text(names)?.filter(|text| !is_sentinel(text)))

@@ -21,6 +21,7 @@ mod fields;
 mod messaging;
 mod messaging_lines;
 mod openpgp;
+mod operations;
 mod parts;
 mod problem;
 mod repair;
@@ -36,8 +37,10 @@ mod answers_tests;
 pub use agent_activity::{ActivityReport, AgentEvent, agent_events};
 pub use container::{Container, container_of};
 pub use openpgp::{ANONYMOUS, Keyring, KeyringError};
+pub use operations::{AnswerHead, Dimensions, Figure, FigureReport, FigureValue, Section, Span, SpanKind, figures};
 pub use problem::{Problem, ProblemKind, Problems};
 
+use crate::archive::is_schema_version;
 use crate::conversation::{Conversation, Encryption, MASK, Record, Revision};
 use container::Budget;
 use data_access::{Contents, Envelope, Found};
@@ -110,6 +113,23 @@ pub struct FileReport {
     pub problems: Problems,
     /// Records that no key at hand opens, or not wholly.
     pub encrypted: EncryptedRecords,
+    /// Versions of the Data Access schema that records name, at most [`MOST_SCHEMAS`]; only what can be one.
+    pub schema_versions: BTreeSet<String>,
+}
+
+/// Schema versions that are kept of one file. A file of LivePerson has one.
+pub const MOST_SCHEMAS: usize = 16;
+
+impl FileReport {
+    fn meet_schema(&mut self, version: Option<&str>) {
+        if let Some(version) = version
+            && self.schema_versions.len() < MOST_SCHEMAS
+            && !self.schema_versions.contains(version)
+            && is_schema_version(version)
+        {
+            self.schema_versions.insert(version.to_owned());
+        }
+    }
 }
 
 /// Records that wait for a key.

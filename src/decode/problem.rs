@@ -127,6 +127,14 @@ impl Problems {
         self.counts.values().sum()
     }
 
+    /// Leaves only what is wrong with the file itself: for files that are not meant to hold records.
+    pub fn forget_all_but_damage(&mut self) {
+        use ProblemKind::{DamagedContainer, DecompressionBomb, EndsInDamage, Unreadable};
+        let is_damage = |kind| matches!(kind, Unreadable | DamagedContainer | DecompressionBomb | EndsInDamage);
+        self.counts.retain(|kind, _| is_damage(*kind));
+        self.examples.retain(|problem| is_damage(problem.kind));
+    }
+
     /// Adds the counts (not the examples) of another report.
     pub fn add_counts(&mut self, other: &Problems) {
         for (kind, count) in &other.counts {

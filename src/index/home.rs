@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tantivy::directory::MmapDirectory;
 use tantivy::schema::Schema;
-use tantivy::store::Compressor;
+use tantivy::store::{Compressor, ZstdCompressor};
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{Index, IndexSettings};
 
@@ -86,18 +86,23 @@ fn generations(home: &Path, disk: &dyn Disk) -> std::io::Result<Vec<(PathBuf, Op
     Ok(named.collect())
 }
 
-/// Creates an empty index in an empty folder.
-pub(super) fn create(folder: &Path, disk: Arc<dyn Disk>) -> Result<(Index, Fields, FirstFailure), IndexError> {
-    let (schema, fields) = schema();
-    let settings = IndexSettings {
-        docstore_compression: Compressor::Lz4,
+/// How every index stores its documents.
+pub fn index_settings() -> IndexSettings {
+    IndexSettings {
+        // The stored transcripts are most of an index. Measured: zstd takes a quarter off them.
+        docstore_compression: Compressor::Zstd(ZstdCompressor::default()),
         // Measured: 64 KiB blocks load 5 % faster than 16 KiB and take 4 % less disk.
         docstore_blocksize: 64 * 1024,
         ..IndexSettings::default()
-    };
+    }
+}
+
+/// Creates an empty index in an empty folder.
+pub(super) fn create(folder: &Path, disk: Arc<dyn Disk>) -> Result<(Index, Fields, FirstFailure), IndexError> {
+    let (schema, fields) = schema();
     let directory = writable(folder, disk)?;
     let failure = directory.failure();
-    let index = Index::builder().schema(schema).settings(settings).open_or_create(directory)?;
+    let index = Index::builder().schema(schema).settings(index_settings()).open_or_create(directory)?;
     register(&index);
     Ok((index, fields, failure))
 }

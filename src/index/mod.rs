@@ -15,6 +15,7 @@ mod held;
 mod home;
 mod reader;
 pub mod schema;
+mod statistics;
 pub mod tokenizer;
 mod writer;
 
@@ -25,5 +26,6 @@ pub use document::{
 };
 pub use error::IndexError;
 pub use held::{Held, HeldFile, HeldRecord};
+pub use home::index_settings;
 pub use reader::Reader;
 pub use writer::{Writer, WriterOptions};

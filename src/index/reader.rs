@@ -6,9 +6,11 @@ use super::home;
 use super::schema::Fields;
 use super::writer::{documents_of, for_each_duplicate, load};
 use crate::conversation::{Conversation, StoredConversation, Supplement};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use tantivy::{DocAddress, Index, Searcher};
+use std::sync::{Mutex, PoisonError};
+use tantivy::schema::Field;
+use tantivy::{DocAddress, DocId, Index, Searcher};
 
 /// Documents of one visitor that are looked through for the visit of a conversation.
 const MAX_VISITS: usize = 2000;
@@ -20,6 +22,8 @@ pub struct Reader {
     searcher: Searcher,
     checkpoint: Checkpoint,
     superseded: BTreeSet<DocAddress>,
+    /// See `statistics.rs`: what was counted once holds as long as the reader does.
+    words: Mutex<HashMap<Field, u64>>,
 }
 
 impl Reader {
@@ -63,7 +67,7 @@ impl Reader {
                 Ok(())
             })?;
         }
-        Ok(Reader { index, fields, searcher, checkpoint, superseded })
+        Ok(Reader { index, fields, searcher, checkpoint, superseded, words: Mutex::default() })
     }
 
     /// Handles of the fields.
@@ -89,6 +93,18 @@ impl Reader {
     /// Documents that a newer one replaces although they are still there; empty but for the middle of a run.
     pub fn superseded(&self) -> &BTreeSet<DocAddress> {
         &self.superseded
+    }
+
+    pub(super) fn is_superseded(&self, segment: usize, doc: DocId) -> bool {
+        self.superseded.contains(&DocAddress::new(segment as u32, doc))
+    }
+
+    pub(super) fn known_words(&self, field: Field) -> Option<u64> {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).get(&field).copied()
+    }
+
+    pub(super) fn remember_words(&self, field: Field, words: u64) {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).insert(field, words);
     }
 
     /// Live conversations.
@@ -157,6 +173,16 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Addresses of the live conversations of which `has:` would find `presence`, in no particular order.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn documents_with(&self, presence: &str) -> Result<Vec<DocAddress>, IndexError> {
+        let mut addresses = documents_of(&self.searcher, self.fields.has, presence)?;
+        addresses.retain(|address| !self.superseded.contains(address));
+        Ok(addresses)
     }
 
     /// The conversations with an id, of whatever account.

@@ -3,7 +3,9 @@
 //! A word follows Unicode's rules (UAX 29), folded: lower case, accents and width gone, `ß` as `ss`. Beyond those rules:
 //! * a word with inner punctuation (`example.org`, `ERR_204`, `l'annulation`) is also found by its parts, which share its
 //!   position, so phrases and distances still count words;
-//! * Chinese, Japanese kana and Thai give one word per character, so that any substring is a phrase;
+//! * a host (`shop.example.org`) also by what it belongs to (`example.org`);
+//! * Chinese, Japanese kana, Korean and Thai give one word per character as a reader sees it, so that any substring is a
+//!   phrase, and a Latin word with a Korean ending is found without it;
 //! * emoji are words; skin tones and presentation selectors are folded away;
 //! * no word is dropped for its length: what exceeds [`MAX_WORD_BYTES`] is cut into pieces that follow each other.
 //!
@@ -46,7 +48,7 @@ pub struct Word<'w> {
 
 /// Reads the words of `text`, in order; a word comes before its parts.
 pub fn words(text: &str) -> Words<'_> {
-    Words { text, at: 0, position: 0, folded: String::new(), parts: None, queue: Vec::new(), queued: 0 }
+    Words { text, at: 0, position: 0, folded: String::new(), parts: None, tails: None, queue: Vec::new(), queued: 0 }
 }
 
 /// The whole words of `text`, folded, without parts: what a query term is compared with.
@@ -70,6 +72,8 @@ pub struct Words<'t> {
     folded: String,
     /// Parts of the last ASCII word still to be given: byte range of the rest, and whether short parts are left out.
     parts: Option<(usize, usize)>,
+    /// Likewise of its tails (`example.org` of `shop.example.org`).
+    tails: Option<(usize, usize)>,
     /// Words of a run that holds more than ASCII: folded text, byte range, position, is_part.
     queue: Vec<(String, usize, usize, usize, bool)>,
     queued: usize,
@@ -104,9 +108,9 @@ fn is_apostrophe(c: char) -> bool {
 }
 
 /// Whether a piece of a word is worth finding by itself. Behind or before an apostrophe short pieces are endings ("it's",
-/// "I'm", "l'"): indexing them costs one word in twenty and finds nothing anyone seeks.
+/// "I'm", "l'"): indexing them costs one word in twenty and finds nothing anyone seeks. Digits are no endings ("1'250").
 fn is_part_worth_finding(part: &str, at_apostrophe: bool) -> bool {
-    !part.is_empty() && (!at_apostrophe || part.chars().nth(2).is_some())
+    !part.is_empty() && (!at_apostrophe || part.chars().nth(2).is_some() || part.chars().all(|c| c.is_ascii_digit()))
 }
 
 impl<'t> Words<'t> {
@@ -131,6 +135,16 @@ impl<'t> Words<'t> {
             }
             self.parts = None;
         }
+        if let Some((start, end)) = self.tails {
+            if let Some(from) = next_tail(&self.text[start..end]).map(|at| start + at) {
+                self.tails = Some((from, end));
+                self.folded.clear();
+                self.folded.push_str(&self.text[from..end]);
+                self.folded.make_ascii_lowercase();
+                return Some(Word { text: &self.folded, start: from, end, position: self.position - 1, is_part: true });
+            }
+            self.tails = None;
+        }
         let bytes = self.text.as_bytes();
         loop {
             let byte = *bytes.get(self.at)?;
@@ -147,6 +161,7 @@ impl<'t> Words<'t> {
                         self.folded.push_str(&self.text[start..end]);
                         self.folded.make_ascii_lowercase();
                         self.parts = has_joint.then_some((start, end));
+                        self.tails = self.parts;
                         self.at = end;
                         self.position += 1;
                         return Some(Word {
@@ -260,14 +275,33 @@ impl<'t> Words<'t> {
     }
 
     fn queue_segment(&mut self, start: usize, segment: &str) {
-        if segment.chars().any(is_katakana) {
-            for (offset, c) in segment.char_indices() {
-                let length = c.len_utf8();
-                self.queue_word(start + offset, &segment[offset..offset + length]);
-            }
-            return;
+        if !segment.chars().any(is_unspaced) {
+            return self.queue_pieces(start, segment);
         }
-        let mut rest = segment;
+        // Clusters keep a voicing mark with its kana, and the jamo of a syllable together.
+        let mut run = 0;
+        for (offset, cluster) in segment.grapheme_indices(true) {
+            if cluster.starts_with(is_unspaced) {
+                self.queue_spaced(start + run, &segment[run..offset]);
+                self.queue_word(start + offset, cluster);
+                run = offset + cluster.len();
+            }
+        }
+        self.queue_spaced(start + run, &segment[run..]);
+    }
+
+    /// What stands between characters that are words of their own: letters and digits, less what joined them to those.
+    fn queue_spaced(&mut self, start: usize, run: &str) {
+        let word = run.trim_start_matches(is_joint);
+        let start = start + (run.len() - word.len());
+        let word = word.trim_end_matches(is_joint);
+        if word.contains(char::is_alphanumeric) {
+            self.queue_pieces(start, word);
+        }
+    }
+
+    fn queue_pieces(&mut self, start: usize, word: &str) {
+        let mut rest = word;
         let mut at = start;
         while rest.len() > MAX_WORD_BYTES {
             let cut = (0..=MAX_WORD_BYTES).rev().find(|&cut| rest.is_char_boundary(cut)).unwrap_or(rest.len());
@@ -294,9 +328,27 @@ impl<'t> Words<'t> {
                 }
                 from = (joint + c.len_utf8()).min(word.len());
             }
+            let mut at = 0;
+            while let Some(tail) = next_tail(&word[at..]) {
+                at += tail;
+                self.queue.push((fold(&word[at..]), start + at, start + word.len(), self.position, true));
+            }
         }
         self.position += 1;
     }
+}
+
+/// Where the next tail of a word begins: behind a full stop, before a letter, with another full stop to come. The parent
+/// of a host, whose single parts are found anyway.
+fn next_tail(word: &str) -> Option<usize> {
+    let mut stops = word.match_indices('.').map(|(at, _)| at + 1).peekable();
+    while let Some(at) = stops.next() {
+        stops.peek()?;
+        if word[at..].starts_with(char::is_alphabetic) {
+            return Some(at);
+        }
+    }
+    None
 }
 
 enum AsciiWord {
@@ -305,12 +357,18 @@ enum AsciiWord {
     BeyondAscii,
 }
 
-fn is_katakana(c: char) -> bool {
-    matches!(c, '\u{30a0}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}' | '\u{ff66}'..='\u{ff9f}')
+/// Katakana and Hangul: UAX 29 makes words of their runs, which readers do not.
+fn is_unspaced(c: char) -> bool {
+    matches!(c,
+        '\u{30a0}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}' | '\u{ff66}'..='\u{ff9f}' // katakana
+        | '\u{1100}'..='\u{11ff}' | '\u{3130}'..='\u{318f}' | '\u{a960}'..='\u{a97f}' // jamo
+        | '\u{ac00}'..='\u{d7ff}' | '\u{ffa0}'..='\u{ffdc}' // Hangul syllables, jamo of half width
+    )
 }
 
 fn is_emoji(c: char) -> bool {
-    matches!(c, '\u{1f000}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{203c}' | '\u{2049}')
+    matches!(c, '\u{1f000}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{203c}' | '\u{2049}'
+        | '\u{231a}'..='\u{231b}' | '\u{2328}' | '\u{23cf}' | '\u{23e9}'..='\u{23fa}')
 }
 
 /// Marks that are accents in the eyes of someone who searches. Vowel signs of Indic scripts and the voicing marks of kana
@@ -334,23 +392,49 @@ pub fn fold(word: &str) -> String {
     let mut folded = String::with_capacity(word.len());
     // Lower case before and after: U+0130 (İ) decomposes only once it is lower case, and some letters only decompose
     // into capitals.
-    for c in word.nfkd().flat_map(char::to_lowercase).nfkd().filter(|c| !is_accent(*c)).flat_map(char::to_lowercase) {
-        match c {
-            'ß' => folded.push_str("ss"),
-            'ı' => folded.push('i'),
-            'ς' => folded.push('σ'),
-            'ø' => folded.push('o'),
-            'đ' | 'ð' => folded.push('d'),
-            'ł' => folded.push('l'),
-            'æ' => folded.push_str("ae"),
-            'œ' => folded.push_str("oe"),
-            'þ' => folded.push_str("th"),
-            '\u{2019}' => folded.push('\''),
-            // Hangul and kana were taken apart by the decomposition; they are put together again below.
-            other => folded.push(other),
+    for c in word.nfkd().flat_map(char::to_lowercase).nfkd() {
+        if is_accent(c) {
+            // й and ў are letters of their own.
+            if c == '\u{0306}' && folded.ends_with(['и', 'у']) {
+                folded.push(c);
+            }
+            continue;
+        }
+        for c in c.to_lowercase() {
+            push_folded(&mut folded, c);
         }
     }
     if folded.is_ascii() { folded } else { folded.nfc().collect() }
+}
+
+fn push_folded(folded: &mut String, c: char) {
+    match c {
+        'ß' => folded.push_str("ss"),
+        'ı' => folded.push('i'),
+        'ς' => folded.push('σ'),
+        'ø' => folded.push('o'),
+        'đ' | 'ð' => folded.push('d'),
+        'ł' => folded.push('l'),
+        'æ' => folded.push_str("ae"),
+        'œ' => folded.push_str("oe"),
+        'þ' => folded.push_str("th"),
+        '\u{2019}' => folded.push('\''),
+        // Arabic as it is typed: the other alef, both keyboards' yeh and kaf, teh marbuta.
+        'ٱ' => folded.push('ا'),
+        'ى' | 'ی' => folded.push('ي'),
+        'ک' => folded.push('ك'),
+        'ة' => folded.push('ه'),
+        // Digits of Arabic, Persian and Hindi.
+        '\u{0660}'..='\u{0669}' => push_digit(folded, c, 0x0660),
+        '\u{06f0}'..='\u{06f9}' => push_digit(folded, c, 0x06f0),
+        '\u{0966}'..='\u{096f}' => push_digit(folded, c, 0x0966),
+        // Hangul and kana were taken apart by the decomposition; the caller puts them together again.
+        other => folded.push(other),
+    }
+}
+
+fn push_digit(folded: &mut String, c: char, zero: u32) {
+    folded.extend(char::from_digit((c as u32).saturating_sub(zero), 10));
 }
 
 /// The same words, as tantivy wants them.

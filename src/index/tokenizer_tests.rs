@@ -28,7 +28,10 @@ fn identifiers_are_found_whole_and_by_part() {
     check("ERR-204 ERR_204", "err@0 204@1 err_204@2 +err@2 +204@2");
     check("anna.m@example.org", "anna.m@0 +anna@0 +m@0 example.org@1 +example@1 +org@1");
     check("1Z999AA10123456784", "1z999aa10123456784@0");
-    check("https://shop.example.org/a?b=5", "https@0 shop.example.org@1 +shop@1 +example@1 +org@1 a@2 b@3 5@4");
+    check(
+        "https://shop.example.org/a?b=5",
+        "https@0 shop.example.org@1 +shop@1 +example@1 +org@1 +example.org@1 a@2 b@3 5@4",
+    );
 }
 
 #[test]
@@ -49,7 +52,7 @@ fn scripts_without_spaces_and_others() {
         "カード です",
         "カ@0 ー@1 ト\u{3099}@2 て\u{3099}@3 す@4".replace("ト\u{3099}", "ド").replace("て\u{3099}", "で").as_str(),
     );
-    check("환불 해주세요", "환불@0 해주세요@1");
+    check("환불 해주세요", "환@0 불@1 해@2 주@3 세@4 요@5");
     check("שָׁלוֹם", "שלום@0");
     check("مَرْحَبًا أهلا", "مرحبا@0 اهلا@1");
     check("धन्यवाद", "धन्यवाद@0");
@@ -58,6 +61,28 @@ fn scripts_without_spaces_and_others() {
 #[test]
 fn emoji_are_words() {
     check("great 👍🏽 ❤️!", "great@0 👍@1 ❤@2");
+}
+
+#[test]
+fn cjk_is_cut_into_what_readers_see_as_characters() {
+    // Half width, with a voicing mark; taken apart; joined to Latin letters.
+    check("ﾊﾞｯｸﾞ", "バ@0 ッ@1 グ@2");
+    check("ハ\u{3099}ック\u{3099}", "バ@0 ッ@1 グ@2");
+    check("iPhone은 a_カ_1 3개월", "iphone@0 은@1 a@2 カ@3 1@4 3@5 개@6 월@7");
+    check("\u{1112}\u{116a}\u{11ab}불", "환@0 불@1");
+    check("ㅋㅋ", "ᄏ@0 ᄏ@1");
+    check(
+        "www.bücher.example.org",
+        "www.bucher.example.org@0 +www@0 +bucher@0 +example@0 +org@0 +bucher.example.org@0 +example.org@0",
+    );
+}
+
+#[test]
+fn letters_of_other_scripts_fold_as_they_are_typed() {
+    check("ٱلموقع مدرسة کتاب ۱۲۳ ١٢٣", "الموقع@0 مدرسه@1 كتاب@2 123@3 123@4");
+    check("мой ёлка Йод мои", "мой@0 елка@1 йод@2 мои@3");
+    check("1'250", "1'250@0 +1@0 +250@0");
+    check("⏰ ⌚", "⏰@0 ⌚@1");
 }
 
 #[test]

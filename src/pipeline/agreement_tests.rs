@@ -65,7 +65,12 @@ fn conversation(dice: &mut ChaCha8Rng, id: usize) -> Conversation {
     };
     for line in 0..dice.random_range(0..4) {
         let (role, text) = (role(dice), words(dice));
-        c.messages.push(Message { time_ms: Some(line), role, text, agent_id: Some("7".into()), ..Message::default() });
+        let mut message = Message { time_ms: Some(line), role, text, agent_id: Some("7".into()), ..Message::default() };
+        if dice.random_bool(0.2) {
+            message.kind = "4".into();
+            message.text = format!("<p>{}</p><a href=\"https://x.example/{}\">ok</a>", words(dice), words(dice));
+        }
+        c.messages.push(message);
     }
     if dice.random_bool(0.6) {
         c.attributes = (0..dice.random_range(1..4)).map(|_| attribute(dice)).collect();

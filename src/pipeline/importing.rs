@@ -7,7 +7,7 @@ use super::bag_import::{self, BagOrigin, BagReport};
 use super::indexing::IndexRun;
 use super::{RunError, Step, Watcher};
 use crate::archive::naming::stream_and_window;
-use crate::archive::{Archive, ArchiveError, Arrival, Provenance, Published};
+use crate::archive::{Archive, ArchiveError, Arrival, Provenance, Published, SCHEMA_STREAM};
 use crate::bag::is_bag;
 use crate::decode::{Container, container_of};
 use flate2::bufread::MultiGzDecoder;
@@ -85,6 +85,39 @@ impl Found {
         self.files.iter().map(|(_, bytes)| bytes).sum()
     }
 }
+
+/// What an import of some paths would take in.
+#[derive(Clone, Debug, Default)]
+pub struct Recognised {
+    /// Files with LivePerson data, in the order of an import.
+    pub files: Vec<PathBuf>,
+    /// Bags, which an import takes as a whole.
+    pub bags: Vec<PathBuf>,
+    /// Everything else, and why.
+    pub others: Vec<ImportProblem>,
+}
+
+/// Looks at paths as [`super::import`] does, and takes nothing.
+pub fn recognise_paths(paths: &[PathBuf]) -> Recognised {
+    let found = find(paths);
+    let mut recognised = Recognised { files: Vec::new(), bags: found.bags, others: found.failed };
+    recognised.others.extend(found.skipped);
+    for (path, _) in found.files {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            recognised.others.push(problem(&path, NO_NAME));
+            continue;
+        };
+        match File::open(&path).and_then(|file| recognise(file, name)) {
+            Ok(Some(_)) => recognised.files.push(path),
+            Ok(None) => recognised.others.push(problem(&path, NO_RECORDS)),
+            Err(error) => recognised.others.push(problem(&path, error.to_string())),
+        }
+    }
+    recognised
+}
+
+const NO_NAME: &str = "its name is not valid UTF-8; rename it to import it";
+const NO_RECORDS: &str = "it holds no LivePerson records";
 
 pub(super) fn problem(path: &Path, reason: impl Into<String>) -> ImportProblem {
     ImportProblem { path: path.display().to_string(), reason: reason.into() }
@@ -214,11 +247,11 @@ fn rounds(files: &[(PathBuf, u64)], round_bytes: u64) -> Vec<&[(PathBuf, u64)]> 
 
 fn import_file(archive: &Archive, path: &Path, bag: Option<&BagOrigin<'_>>) -> Result<Outcome, RunError> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-        return Ok(Outcome::Failed(problem(path, "its name is not valid UTF-8; rename it to import it")));
+        return Ok(Outcome::Failed(problem(path, NO_NAME)));
     };
     let kind = match File::open(path).and_then(|file| recognise(file, name)) {
         Ok(Some(kind)) => kind,
-        Ok(None) => return Ok(Outcome::Skipped(problem(path, "it holds no LivePerson records"))),
+        Ok(None) => return Ok(Outcome::Skipped(problem(path, NO_RECORDS))),
         Err(error) => return Ok(Outcome::Failed(problem(path, error.to_string()))),
     };
     let (named_stream, window) = stream_and_window(name);
@@ -347,10 +380,13 @@ fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
     let is_data = start.starts_with(b"{")
         || start.starts_with(b"[")
         || container_of(text) == Container::AvroContainer
-        || named(name, &["gz", "json", "ndjson", "jsonl", "avro"])
+        || named(name, &["gz", "json", "ndjson", "jsonl", "avro", "avsc"])
         || stream_and_window(name).0.is_some();
     if is_data && let Some(stream) = stream_of_answers(text) {
         return Some(ImportedKind::Stream(stream));
+    }
+    if is_schema(start) {
+        return Some(ImportedKind::Stream(SCHEMA_STREAM));
     }
     let names_records = holds("\"recordCollection\"") || holds("com.liveperson.dataaccess");
     if !is_data || !names_records {
@@ -364,6 +400,20 @@ fn kind_of(text: &[u8], name: &str) -> Option<ImportedKind> {
     ];
     let stream = streams.iter().find(|(branch, _)| holds(branch));
     Some(stream.map_or(ImportedKind::Unknown, |(_, stream)| ImportedKind::Stream(stream)))
+}
+
+/// Whether a text is a schema of Data Access: it names the fields that records have, and has none of their values.
+fn is_schema(start: &[u8]) -> bool {
+    let has_key = |key: &str, value: &str| {
+        let mut places = memchr::memmem::find_iter(start, key.as_bytes());
+        places.any(|at| {
+            let behind = start[at + key.len()..].trim_ascii_start();
+            behind.strip_prefix(b":").is_some_and(|rest| rest.trim_ascii_start().starts_with(value.as_bytes()))
+        })
+    };
+    let is_theirs = memchr::memmem::find(start, b"com.liveperson.dataaccess").is_some();
+    let is_avro = has_key("\"type\"", "\"record\"") && has_key("\"fields\"", "[");
+    start.starts_with(b"{") && is_theirs && is_avro && !has_key("\"recordCollection\"", "")
 }
 
 /// The stream of archived API answers, or of a bare answer of a history API.
@@ -406,6 +456,10 @@ mod tests {
         assert_eq!(kind_of(engagement, "x"), Some(ImportedKind::Stream("data-access/engagement")));
         let answer = br#"{"type":"api-answer","format":1,"stream":"engagement-history","call":"interactions/search"}"#;
         assert_eq!(kind_of(answer, "x"), Some(ImportedKind::Stream("engagement-history")));
+        let schema = br#"{ "type" : "record", "namespace": "com.liveperson.dataaccess", "name": "R", "fields": [{"name": "recordCollection", "type": "EngagementData"}]}"#;
+        assert_eq!(kind_of(schema, "engagement.avsc"), Some(ImportedKind::Stream(SCHEMA_STREAM)));
+        let says_so = br#"{"recordCollection":[{"body":{"com.liveperson.dataaccess.EngagementData":{"a":{"type":"record","fields":[]}}}}]}"#;
+        assert_eq!(kind_of(says_so, "x"), Some(ImportedKind::Stream("data-access/engagement")));
         let body = br#"{"_metadata":{"count":0},"conversationHistoryRecords":[]}"#;
         assert_eq!(kind_of(body, "x"), Some(ImportedKind::Stream("messaging-interactions")));
         assert_eq!(kind_of(br#"{"name":"package.json"}"#, "package.json"), None);

@@ -55,6 +55,8 @@ pub struct IndexReport {
     pub files_with_problems: Vec<FileProblems>,
     /// What the files of this run hold that no key at hand opens.
     pub encrypted: EncryptedCounts,
+    /// Revisions with LivePerson's mask that the audit chain got an event for in this run.
+    pub masked: u64,
 }
 
 /// Records that wait for a key.

@@ -5,43 +5,15 @@
 
 use super::index_report::{FileProblems, IndexReport, MAX_FILES_WITH_PROBLEMS};
 use super::notes::{self, Note, Waiting};
-use super::{RunError, Step, Watcher, index_home};
-use crate::archive::{Archive, ArchivedFile, Contents, Damage, EncryptedFile};
+use super::options::RunOptions;
+use super::{RunError, Step, Watcher, index_home, masks};
+use crate::archive::{Archive, ArchivedFile, Contents, Damage, EncryptedFile, SCHEMA_STREAM};
 use crate::conversation::Revision;
-use crate::decode::{ANONYMOUS, DecodeLimits, FileContext, FileReport, Keyring, ProblemKind, Salvaged, decode_again};
-use crate::index::{Held, HeldFile, IndexError, Writer, WriterOptions};
-use std::collections::{HashMap, HashSet};
+use crate::decode::{ANONYMOUS, FileContext, FileReport, ProblemKind, Salvaged, decode_again};
+use crate::index::{Held, HeldFile, IndexError, Writer};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Cursor;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Bounds of a run, and the keys it has.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// Of the index writer.
-    pub writer: WriterOptions,
-    /// Of decoding.
-    pub decode: DecodeLimits,
-    /// Private keys for what came encrypted.
-    pub keys: Arc<Keyring>,
-    /// Threads that read and decode files.
-    pub decoders: usize,
-    /// Bytes of archive files after which a long run commits, so that a crash does not cost all of it.
-    pub round_bytes: u64,
-}
-
-impl Default for RunOptions {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(16));
-        RunOptions {
-            writer: WriterOptions::default(),
-            decode: DecodeLimits::default(),
-            keys: Arc::new(Keyring::empty()),
-            decoders: cores,
-            // About 6 GB of JSON: commits are rare enough to cost nothing, and half a minute of work at most is lost.
-            round_bytes: 1 << 30,
-        }
-    }
-}
+use std::sync::{Mutex, PoisonError};
 
 /// One run of the indexer.
 pub(super) struct IndexRun<'r> {
@@ -59,12 +31,18 @@ pub(super) struct IndexRun<'r> {
     notes: Vec<Note>,
     /// Files that were read in this run, and whether they could be.
     read: HashMap<u64, bool>,
+    /// A record with LivePerson's mask went in.
+    saw_mask: bool,
+    /// Schema versions that the ledger was told of in this run.
+    schemas: BTreeSet<String>,
 }
 
 /// What decoding one file gave.
 pub(super) struct Decoded {
     file: ArchivedFile,
     report: FileReport,
+    /// One of its records carries LivePerson's mask.
+    is_masked: bool,
 }
 
 impl<'r> IndexRun<'r> {
@@ -86,6 +64,7 @@ impl<'r> IndexRun<'r> {
         options: RunOptions,
         watcher: Watcher<'r>,
     ) -> Result<Self, RunError> {
+        archive.keep_texts(options.text_bytes);
         let waiting = archive.encrypted_files()?.into_iter().map(|file| (file.sequence, file)).collect();
         Ok(IndexRun {
             archive,
@@ -98,6 +77,8 @@ impl<'r> IndexRun<'r> {
             waiting,
             notes: Vec::new(),
             read: HashMap::new(),
+            saw_mask: false,
+            schemas: BTreeSet::new(),
         })
     }
 
@@ -244,7 +225,13 @@ impl<'r> IndexRun<'r> {
     }
 
     fn note(&mut self, decoded: Decoded) -> Result<(), RunError> {
-        let Decoded { file, report } = decoded;
+        let Decoded { file, report, is_masked } = decoded;
+        self.saw_mask |= is_masked;
+        if !report.schema_versions.is_subset(&self.schemas) {
+            // Before the commit: a version that the ledger has not heard of would never be asked for.
+            self.archive.record_schema_versions(&report.schema_versions)?;
+            self.schemas.extend(report.schema_versions.iter().cloned());
+        }
         let contents = Contents {
             records: report.records,
             conversations: report.conversations,
@@ -360,6 +347,9 @@ impl<'r> IndexRun<'r> {
         notes::take_back(self.archive, &self.notes)?;
         self.writer.finish()?;
         notes::settle(self.archive, self.notes)?;
+        if self.saw_mask || !self.options.is_later_round {
+            self.report.masked = masks::record(self.archive)?;
+        }
         self.report.files_with_problems.sort_by(|a, b| a.file.cmp(&b.file));
         Ok(self.report)
     }
@@ -407,15 +397,9 @@ fn index_round(
     Ok(finished)
 }
 
-fn index_file(
-    archive: &Archive,
-    writer: &Writer,
-    options: &RunOptions,
-    watcher: Watcher<'_>,
-    file: ArchivedFile,
-    held: Option<&HeldFile>,
-) -> Result<Decoded, RunError> {
-    let context = FileContext {
+/// What decoding must know of a file.
+pub(super) fn file_context(archive: &Archive, file: &ArchivedFile) -> FileContext {
+    FileContext {
         path: file.path.clone(),
         sha256: file.sha256.to_string(),
         window_start_ms: file.window.map(|window| window.start_ms),
@@ -425,14 +409,27 @@ fn index_file(
             readable_bytes: salvage.good_bytes,
             is_corrupt: salvage.damage == Damage::Corrupt,
         }),
-    };
+    }
+}
+
+fn index_file(
+    archive: &Archive,
+    writer: &Writer,
+    options: &RunOptions,
+    watcher: Watcher<'_>,
+    file: ArchivedFile,
+    held: Option<&HeldFile>,
+) -> Result<Decoded, RunError> {
+    let context = file_context(archive, &file);
     let mut failed = None;
+    let mut is_masked = false;
     let held_record = |ordinal: u64| held.and_then(|held| held.get(&ordinal));
     let is_open = |ordinal| held_record(ordinal).is_some_and(|record| !record.is_closed);
     // Records of which all is in already, and how often they came.
     let (mut kept, mut passed_over) = (HashSet::new(), 0);
     let mut sink = |mut revision: Revision| {
         let ordinal = revision.records[0].record;
+        is_masked |= revision.content.is_masked;
         if held_record(ordinal).is_some_and(|record| record.covers(&mut revision)) {
             kept.insert(ordinal);
             passed_over += 1;
@@ -468,5 +465,8 @@ fn index_file(
         kept.iter().filter_map(|ordinal| held_record(*ordinal)).map(|record| record.conversations).sum();
     report.conversations = report.conversations + held_conversations - passed_over;
     watcher(Step::Indexed { bytes: file.size_bytes, conversations: report.conversations });
-    Ok(Decoded { file, report })
+    if file.stream == SCHEMA_STREAM && report.conversations == 0 {
+        report.problems.forget_all_but_damage();
+    }
+    Ok(Decoded { file, report, is_masked })
 }

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{RunError, RunOptions, SyncReport, Watcher, sync};
-use crate::acquire::{self, AcquireError, AcquireSettings, Cancel, HistoryApi, ProgressSink};
+use super::{RunError, RunOptions, SyncReport, Watcher, bring_up, sync};
+use crate::acquire::{self, AcquireError, AcquireReport, AcquireSettings, Cancel, HistoryApi, ProgressSink};
 use crate::archive::Archive;
 
 /// How often the streams are asked, and when to give up.
@@ -20,6 +20,13 @@ pub struct Paces {
     pub engagement: Duration,
     /// Data Access: hourly files, with hours of delay.
     pub data_access: Duration,
+    /// Figures per interval, of Operational Realtime and Messaging Operations: they are of five minutes, and a round is made
+    /// shortly after each full five minutes. A method of which nothing new is final costs no call: seven methods, at most one
+    /// call each per five minutes, and two more an hour for figures of one stretch of time.
+    pub intervals: Duration,
+    /// States (queues now, waiting times, agents now): five calls a round, more only for a waiting time of more than 300
+    /// skills or more than 2500 agents. LivePerson makes them anew every ten seconds; more often is never asked.
+    pub states: Duration,
     /// First pause after a round that found LivePerson unable; doubled each time, up to half an hour.
     pub first_pause: Duration,
     /// Such rounds in a row after which the run gives up.
@@ -32,6 +39,8 @@ impl Default for Paces {
             messaging: Duration::from_secs(30),
             engagement: Duration::from_secs(300),
             data_access: Duration::from_secs(900),
+            intervals: Duration::from_secs(300),
+            states: Duration::from_secs(60),
             first_pause: Duration::from_secs(60),
             give_up_after: 6,
         }
@@ -41,6 +50,12 @@ impl Default for Paces {
 /// How often the Domain API is asked again.
 const DOMAIN_EVERY: Duration = Duration::from_secs(24 * 3600);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
+/// States do not change more often.
+const SHORTEST_STATES: Duration = Duration::from_secs(10);
+/// After a full step, before its figures are asked for: clocks differ, and figures take ten seconds to show.
+const BEHIND_STEP: Duration = Duration::from_secs(15);
+/// A stream that is not for these keys is tried again so often.
+const SKIPPED_EVERY: Duration = Duration::from_secs(3600);
 
 /// Streams that are due together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +63,8 @@ enum Group {
     Messaging,
     Engagement,
     DataAccess,
+    Intervals,
+    States,
 }
 
 /// What one round did.
@@ -80,9 +97,15 @@ pub fn watch(
     each: &mut dyn FnMut(&Round),
 ) -> Result<(), RunError> {
     let mut settings = AcquireSettings { keep_sessions: true, ..settings.clone() };
-    let outcome = rounds(runtime, &mut settings, archive, options, paces, acquire_progress, watcher, cancel, each);
-    runtime.block_on(acquire::end_sessions(&settings));
-    outcome
+    let outcome =
+        rounds(runtime, &mut settings, archive, options.clone(), paces, acquire_progress, watcher, cancel, each);
+    // What was kept open between the rounds becomes files now, and the index is told of them.
+    let sealed = runtime.block_on(acquire::end_sessions(&settings));
+    outcome?;
+    if sealed? > 0 {
+        bring_up(archive, options, watcher)?;
+    }
+    Ok(())
 }
 
 #[allow(clippy::too_many_arguments)] // as above
@@ -90,7 +113,7 @@ fn rounds(
     runtime: &tokio::runtime::Runtime,
     settings: &mut AcquireSettings,
     archive: &Archive,
-    options: RunOptions,
+    mut options: RunOptions,
     paces: &Paces,
     acquire_progress: &ProgressSink,
     watcher: Watcher<'_>,
@@ -127,12 +150,17 @@ fn rounds(
             Ok(report) => {
                 settings.remember(&report.acquired.domain);
                 let unable = report.acquired.stopped.as_ref().is_some_and(is_passing);
+                options.is_later_round |= report.index_failure.is_none();
                 (Ok(report), unable)
             }
             Err(RunError::Acquire(error)) if is_passing(&error) => (Err(error), true),
             Err(error) => return Err(error),
         };
         failures = if unable { failures + 1 } else { 0 };
+        let skipped: Vec<Group> = match &outcome {
+            Ok(report) => ready.iter().filter(|group| is_skipped(**group, &report.acquired)).copied().collect(),
+            Err(_) => Vec::new(),
+        };
         let round = Round { streams: names(&round_settings), outcome, elapsed: now.elapsed(), failures };
         each(&round);
         match round.outcome {
@@ -149,7 +177,8 @@ fn rounds(
         }
         let pause = paces.first_pause.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
         for group in ready {
-            due.insert(group, now + paces.of(group));
+            let pause = if skipped.contains(&group) { SKIPPED_EVERY } else { paces.after(group, wall_now()) };
+            due.insert(group, now + pause);
         }
         if failures > 0 {
             let resume = std::time::Instant::now() + pause;
@@ -165,8 +194,31 @@ impl Paces {
             Group::Messaging => self.messaging,
             Group::Engagement => self.engagement,
             Group::DataAccess => self.data_access,
+            Group::Intervals => self.intervals,
+            Group::States => self.states.max(SHORTEST_STATES),
         }
     }
+
+    /// How long after a round that began at `wall`, time since the epoch, the next one is due.
+    fn after(&self, group: Group, wall: Duration) -> Duration {
+        let pace = self.of(group);
+        if group != Group::Intervals || pace.is_zero() {
+            return pace;
+        }
+        let behind = BEHIND_STEP.min(pace / 4);
+        let into_step_ms = wall.saturating_sub(behind).as_millis() % pace.as_millis().max(1);
+        pace - Duration::from_millis(u64::try_from(into_step_ms).unwrap_or(0)).min(pace)
+    }
+}
+
+fn wall_now() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Whether a history API was asked and is not for these keys. (The others note that themselves.)
+fn is_skipped(group: Group, report: &AcquireReport) -> bool {
+    let mut of_group = HistoryApi::ALL.into_iter().filter(|api| group_of(*api) == group);
+    of_group.any(|api| report.streams.get(api.stream()).is_some_and(|stream| stream.skipped))
 }
 
 /// What may be over by itself, as opposed to refused keys, bad settings or a full disk.
@@ -183,7 +235,12 @@ fn group_of(api: HistoryApi) -> Group {
 
 fn groups(settings: &AcquireSettings) -> Vec<Group> {
     let histories = settings.histories.iter().map(|choice| group_of(choice.api));
-    histories.chain((!settings.streams.is_empty()).then_some(Group::DataAccess)).collect()
+    let has_intervals = settings.operations.iter().any(|choice| choice.api.has_intervals());
+    histories
+        .chain((!settings.streams.is_empty()).then_some(Group::DataAccess))
+        .chain(has_intervals.then_some(Group::Intervals))
+        .chain((!settings.operations.is_empty()).then_some(Group::States))
+        .collect()
 }
 
 fn only(settings: &AcquireSettings, ready: &[Group]) -> AcquireSettings {
@@ -192,10 +249,34 @@ fn only(settings: &AcquireSettings, ready: &[Group]) -> AcquireSettings {
         round.streams.clear();
     }
     round.histories.retain(|choice| ready.contains(&group_of(choice.api)));
+    for choice in &mut round.operations {
+        choice.intervals &= ready.contains(&Group::Intervals);
+        choice.states &= ready.contains(&Group::States);
+    }
+    round.operations.retain(|choice| choice.states || choice.intervals && choice.api.has_intervals());
     round
 }
 
 fn names(settings: &AcquireSettings) -> Vec<String> {
     let files = settings.streams.iter().map(|choice| choice.data_type.stream().to_owned());
-    files.chain(settings.histories.iter().map(|choice| choice.api.stream().to_owned())).collect()
+    let histories = settings.histories.iter().map(|choice| choice.api.stream().to_owned());
+    files.chain(histories).chain(settings.operations.iter().map(|choice| choice.api.stream().to_owned())).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_are_asked_for_shortly_after_each_step() {
+        let paces = Paces::default();
+        for (second, expected) in [(0, 15), (14, 1), (15, 300), (16, 299), (314, 1), (150, 165)] {
+            let wall = Duration::from_secs(1_700_000_100 + second);
+            assert_eq!(paces.after(Group::Intervals, wall), Duration::from_secs(expected), "{second}");
+        }
+        let often = Paces { intervals: Duration::from_secs(1), states: Duration::from_secs(1), ..Paces::default() };
+        assert!(often.after(Group::Intervals, Duration::from_millis(1_700_000_100_700)) <= Duration::from_secs(1));
+        assert_eq!(often.after(Group::States, Duration::ZERO), SHORTEST_STATES);
+    }
 }

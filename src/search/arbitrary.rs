@@ -7,7 +7,10 @@ use proptest::prelude::*;
 
 use super::field::{FIELDS, Field, Kind, SPEAKERS, Scope};
 use super::parse::ParseOptions;
-use super::query::{AttributeRange, Condition, Near, Operand, Query, Range, Test, TextPattern, TextQuery, Turns};
+use super::query::{
+    AttributeRange, Condition, Near, Operand, Place, Query, Range, Side, Test, TextPattern, TextQuery, Turns,
+};
+use super::stem::Language;
 use super::{lex, pattern, time, value};
 
 /// Words that random queries use most.
@@ -21,6 +24,10 @@ pub(crate) const VOCABULARY: &[&str] = &[
     "ERR-204",
     "anna.m@example.org",
     "返金",
+    "환불해주세요",
+    "カード決済",
+    "41111111",
+    "4111-1111",
     "👍",
     "and",
     "10:30",
@@ -96,10 +103,17 @@ fn any_pattern() -> impl Strategy<Value = TextPattern> {
         5 => word().prop_map(TextPattern::Word),
         3 => phrase().prop_map(TextPattern::Phrase),
         1 => "[a-zé]{0,3}[*?][a-z]{1,3}[*?]{0,2}".prop_map(TextPattern::Wildcard),
-        1 => (prop::sample::select(&["refund", "cancel", "Größe"][..]), 1..=2_u8)
-            .prop_map(|(word, distance)| TextPattern::Fuzzy { word: word.to_owned(), distance }),
+        1 => (prop::sample::select(&["refund", "cancel", "Größe"][..]), 1..=2_u8, 0..4_usize)
+            .prop_map(|(word, distance, kept)| TextPattern::Fuzzy { word: word.to_owned(), distance, kept }),
+        1 => (prop::sample::select(&["refunds", "cancelled", "Größe", "café"][..]), language())
+            .prop_map(|(word, language)| TextPattern::Stem { word: word.to_owned(), language }),
+        1 => (0..3000_u64, 0..3000_u64).prop_map(|(x, y)| TextPattern::Number { low: x.min(y), high: x.max(y) }),
         1 => "([a-z.*+?()|\"/-]|\\\\[dw\\\\]|\\[a-z\\]){1,6}".prop_map(TextPattern::Regex),
     ]
+}
+
+fn language() -> impl Strategy<Value = Language> {
+    prop::sample::select(Language::all().collect::<Vec<_>>())
 }
 
 fn word() -> impl Strategy<Value = String> {
@@ -126,24 +140,50 @@ fn phrase() -> impl Strategy<Value = String> {
 
 fn operand(scope: Scope) -> impl Strategy<Value = Operand> {
     prop::collection::vec(any_pattern(), 1..4).prop_map(move |patterns| Operand {
-        any_of: patterns.into_iter().map(|pattern| TextQuery { scope: scope.clone(), pattern }).collect(),
+        any_of: patterns.into_iter().map(|pattern| Place::Text(TextQuery { scope: scope.clone(), pattern })).collect(),
     })
+}
+
+/// A side that is more than alternatives: several with AND, or another proximity, alone or among alternatives.
+fn compound(scope: Scope) -> impl Strategy<Value = Side> {
+    let inner = (operand(scope.clone()), operand(scope.clone()), 1..6_u32, any::<bool>(), prop::bool::weighted(0.2));
+    let pair = inner.prop_map(|(left, right, distance, ordered, absent)| {
+        Place::Near(Box::new(Near { left: Side::of(left), right: Side::of(right), distance, ordered, absent }))
+    });
+    let with_pair = (pair, prop::option::of(operand(scope.clone()))).prop_map(|(pair, also)| {
+        let mut any_of = also.map_or(Vec::new(), |also| also.any_of);
+        any_of.push(pair);
+        Operand { any_of }
+    });
+    prop_oneof![
+        prop::collection::vec(operand(scope), 2..4).prop_map(|all_of| Side { all_of }),
+        with_pair.prop_map(Side::of),
+    ]
+}
+
+fn sides(scope: Scope) -> impl Strategy<Value = (Side, Side)> {
+    let simple = || operand(scope.clone()).prop_map(Side::of);
+    prop_oneof![
+        3 => (simple(), simple()),
+        1 => (compound(scope.clone()), simple()),
+        1 => (simple(), compound(scope.clone())),
+    ]
 }
 
 fn near() -> impl Strategy<Value = Near> {
-    let scope = prop_oneof![3 => Just(Scope::Anywhere), 1 => Just(Scope::Agent)];
-    let sides = scope.prop_flat_map(|scope| (operand(scope.clone()), operand(scope)));
-    (sides, 1..2000_u32, any::<bool>()).prop_map(|((left, right), distance, ordered)| Near {
-        left,
-        right,
-        distance,
-        ordered,
-    })
+    let scope = prop_oneof![3 => Just(Scope::Anywhere), 1 => Just(Scope::Agent), 1 => Just(Scope::Raw)];
+    (scope.prop_flat_map(sides), 1..2000_u32, any::<bool>(), prop::bool::weighted(0.2)).prop_map(
+        |((left, right), distance, ordered, absent)| {
+            let has_and = left.all_of.len() > 1 || right.all_of.len() > 1;
+            Near { left, right, distance, ordered, absent: absent && !has_and }
+        },
+    )
 }
 
 fn turns() -> impl Strategy<Value = Turns> {
-    (operand(Scope::Consumer), operand(Scope::Anywhere), 0..20_u32).prop_map(|(left, right, distance)| Turns {
-        left,
+    let several = prop::collection::vec(operand(Scope::Anywhere), 1..3).prop_map(|all_of| Side { all_of });
+    (operand(Scope::Consumer), several, 0..20_u32).prop_map(|(left, right, distance)| Turns {
+        left: Side::of(left),
         right,
         distance,
     })
@@ -185,7 +225,13 @@ fn test_of(field: Field, kind: Kind) -> BoxedStrategy<Test> {
             }
         }
         Kind::Choice(choices) => {
-            prop::sample::select(choices).prop_map(|choice| Test::Is(choice.name.to_owned())).boxed()
+            let known = prop::sample::select(choices).prop_map(|choice| Test::Is(choice.name.to_owned()));
+            match field {
+                Field::Device | Field::Status => {
+                    prop_oneof![9 => known, 1 => "x[a-z]{4,8}( [a-z*,]{1,3})?".prop_map(Test::Is)].boxed()
+                }
+                _ => known.boxed(),
+            }
         }
         Kind::Flag => any::<bool>().prop_map(Test::Flag).boxed(),
     }

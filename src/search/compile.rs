@@ -9,7 +9,9 @@ use super::complaint::Complaint;
 use super::expand::{ExpandedWords, Gathered};
 use super::field::{Field as QueryField, Scope};
 use super::parse::Located;
-use super::query::{AttributeRange, Condition, Near, Operand, Query as Tree, Range, Test, TextPattern, TextQuery};
+use super::query::{
+    AttributeRange, Condition, Near, Operand, Place, Query as Tree, Range, Side, Test, TextPattern, TextQuery,
+};
 use super::words::{WordPattern, WordSequence};
 use crate::conversation::{Role, Supplement};
 use crate::index::name;
@@ -35,7 +37,7 @@ pub(super) fn unsupported(located: &Located) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for (leaf, span) in located.leaves() {
         let reason = match leaf {
-            Tree::Text(text) => WordSequence::of(&text.pattern).err(),
+            Tree::Text(text) => WordSequence::in_transcript(&text.pattern).err(),
             Tree::Meta(Condition { test: Test::Matches(pattern), .. }) => WordSequence::of(pattern).err(),
             _ => None,
         };
@@ -71,7 +73,7 @@ pub(super) fn compile(tree: &Tree, fields: &Fields) -> Compiled {
         Tree::Text(text) => text_query(text, fields),
         Tree::Near(near) => near_query(near, fields),
         Tree::Turns(turns) => {
-            let both = [&turns.left, &turns.right].map(|side| (Occur::Must, operand(side, fields).candidates));
+            let both = [&turns.left, &turns.right].map(|side| (Occur::Must, side_query(side, &Role::ALL, fields)));
             Compiled { candidates: Box::new(BooleanQuery::new(both.into())), exact: false, ranks: true }
         }
         Tree::Meta(condition) => meta(condition, fields),
@@ -96,7 +98,7 @@ fn any(parts: Vec<Compiled>) -> Compiled {
 /// The roles whose lines a scope covers; none for attributes, which are no lines.
 pub(super) fn roles_of(scope: &Scope) -> &'static [Role] {
     match scope {
-        Scope::Anywhere => &Role::ALL,
+        Scope::Anywhere | Scope::Raw => &Role::ALL,
         Scope::Consumer => &[Role::Consumer],
         Scope::Agent => &[Role::Agent],
         Scope::Bot => &[Role::Bot],
@@ -112,7 +114,18 @@ fn text_query(text: &TextQuery, fields: &Fields) -> Compiled {
         Scope::Sde(Some(path)) => return at_path(&text.pattern, path, fields),
         _ => {}
     }
-    any(roles_of(&text.scope).iter().map(|role| sequence(&text.pattern, fields.text_of(*role))).collect())
+    in_lines(text, &Role::ALL, fields)
+}
+
+/// A text in lines of these roles.
+fn in_lines(text: &TextQuery, roles: &[Role], fields: &Fields) -> Compiled {
+    if text.scope == Scope::Raw {
+        // What tags hold is not in the index.
+        return Compiled { candidates: Box::new(AllQuery), exact: false, ranks: false };
+    }
+    let Ok(words) = WordSequence::in_transcript(&text.pattern) else { return exactly(EmptyQuery) };
+    let roles = roles_of(&text.scope).iter().filter(|role| roles.contains(role));
+    any(roles.map(|role| words_query(&words, fields.text_of(*role))).collect())
 }
 
 /// Words of an attribute: one word is looked up, several are candidates, because the index does not know their order.
@@ -121,6 +134,7 @@ fn at_path(pattern: &TextPattern, path: &str, fields: &Fields) -> Compiled {
     let attributes = |wanted| Attributes { field: fields.sde_word, path: path.to_lowercase(), wanted };
     match words {
         WordSequence::AnyWord => exactly(attributes(AtPath::AnyWord)),
+        WordSequence::Digits(run) => exactly(attributes(AtPath::Word(Arc::new(WordPattern::Exactly(run))))),
         WordSequence::Words(words) => {
             let exact = words.len() == 1;
             let clauses = words.into_iter().map(|word| -> (Occur, Box<dyn Query>) {
@@ -131,27 +145,41 @@ fn at_path(pattern: &TextPattern, path: &str, fields: &Fields) -> Compiled {
     }
 }
 
-fn operand(operand: &Operand, fields: &Fields) -> Compiled {
-    any(operand.any_of.iter().map(|text| text_query(text, fields)).collect())
-}
-
 /// Both sides in lines of the same speaker: what is in one message is.
 fn near_query(near: &Near, fields: &Fields) -> Compiled {
-    let side = |side: &Operand, role: Role| {
-        let alternatives = side.any_of.iter().filter(|text| roles_of(&text.scope).contains(&role));
-        any(alternatives.map(|text| sequence(&text.pattern, fields.text_of(role))).collect()).candidates
-    };
-    let per_role = Role::ALL.map(|role| {
-        let both = [&near.left, &near.right].map(|operand| (Occur::Must, side(operand, role)));
-        (Occur::Should, Box::new(BooleanQuery::new(both.into())) as Box<dyn Query>)
-    });
+    let per_role = Role::ALL.map(|role| (Occur::Should, near_in(near, &[role], fields)));
     Compiled { candidates: Box::new(BooleanQuery::new(per_role.into())), exact: false, ranks: true }
 }
 
+fn near_in(near: &Near, roles: &[Role], fields: &Fields) -> Box<dyn Query> {
+    if near.absent {
+        return side_query(&near.left, roles, fields);
+    }
+    let both = [&near.left, &near.right].map(|side| (Occur::Must, side_query(side, roles, fields)));
+    Box::new(BooleanQuery::new(both.into()))
+}
+
+/// Candidates: every group of the side has one of its places in lines of these roles.
+fn side_query(side: &Side, roles: &[Role], fields: &Fields) -> Box<dyn Query> {
+    let place = |place: &Place| match place {
+        Place::Text(text) => (Occur::Should, in_lines(text, roles, fields).candidates),
+        // A stretch lies in one line, so its words are of one role; which one decides the matcher.
+        Place::Near(near) => (Occur::Should, near_in(near, roles, fields)),
+    };
+    let group = |operand: &Operand| -> (Occur, Box<dyn Query>) {
+        (Occur::Must, Box::new(BooleanQuery::new(operand.any_of.iter().map(place).collect())))
+    };
+    Box::new(BooleanQuery::new(side.all_of.iter().map(group).collect()))
+}
+
 fn sequence(pattern: &TextPattern, field: Field) -> Compiled {
-    let Ok(words) = WordSequence::of(pattern) else { return exactly(EmptyQuery) };
+    WordSequence::of(pattern).map_or_else(|_| exactly(EmptyQuery), |words| words_query(&words, field))
+}
+
+fn words_query(words: &WordSequence, field: Field) -> Compiled {
     let words = match words {
         WordSequence::AnyWord => return exactly(ExpandedWords { field, pattern: None }),
+        WordSequence::Digits(run) => return digits(run, field),
         WordSequence::Words(words) => words,
     };
     let literal: Option<Vec<Term>> = words
@@ -175,6 +203,20 @@ fn sequence(pattern: &TextPattern, field: Field) -> Compiled {
         }
     };
     Compiled { candidates: query, exact: true, ranks: true }
+}
+
+/// Digits in one word, or candidates for groups of them: some word is a first part of the run, and some a last one.
+fn digits(run: &str, field: Field) -> Compiled {
+    let term = |digits: &str| -> (Occur, Box<dyn Query>) {
+        let term = Term::from_field_text(field, digits);
+        (Occur::Should, Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs)))
+    };
+    let any_of = |clauses| -> Box<dyn Query> { Box::new(BooleanQuery::new(clauses)) };
+    let first = any_of((1..run.len()).map(|at| term(&run[..at])).collect());
+    let last = any_of((1..run.len()).map(|at| term(&run[at..])).collect());
+    let groups = any_of(vec![(Occur::Must, first), (Occur::Must, last)]);
+    let candidates = any_of(vec![term(run), (Occur::Should, groups)]);
+    Compiled { candidates, exact: false, ranks: true }
 }
 
 fn meta(condition: &Condition, fields: &Fields) -> Compiled {
@@ -202,6 +244,8 @@ fn meta(condition: &Condition, fields: &Fields) -> Compiled {
         Q::Mcs => fields.mcs,
         Q::Csat => fields.csat,
         Q::Transfers => fields.transfers,
+        Q::Messages => fields.messages,
+        Q::Revisions => fields.revisions,
         Q::TransferReason => fields.transfer_reason,
         Q::Type => fields.kind,
         Q::Device => fields.device,
@@ -223,7 +267,7 @@ fn meta(condition: &Condition, fields: &Fields) -> Compiled {
             Q::Mcs | Q::Csat | Q::Nps => {
                 range(Bound::Included(Term::from_field_f64(field, f64::MIN)), Bound::Unbounded)
             }
-            Q::Transfers => exactly(AllQuery),
+            Q::Transfers | Q::Messages | Q::Revisions => exactly(AllQuery),
             Q::Interactive => any(vec![flag(field, true), flag(field, false)]),
             _ => exactly(ExpandedWords { field, pattern: None }),
         },
@@ -249,7 +293,9 @@ fn meta(condition: &Condition, fields: &Fields) -> Compiled {
             )
         }
         Test::Duration(lengths) => of_range(lengths, |milliseconds| Term::from_field_i64(field, milliseconds)),
-        Test::Number(numbers) if condition.field == Q::Transfers => count(numbers, field),
+        Test::Number(numbers) if matches!(condition.field, Q::Transfers | Q::Messages | Q::Revisions) => {
+            count(numbers, field)
+        }
         Test::Number(numbers) => of_range(numbers, |number| Term::from_field_f64(field, number)),
         Test::Flag(wanted) => flag(field, *wanted),
     }

@@ -1,13 +1,11 @@
-//! Queries tantivy does not have: every word that a predicate accepts, without a cap; a given set of documents; and the
-//! documents of another query, gathered.
+//! Queries tantivy does not have: every word that a predicate accepts, without a cap; and the documents of another
+//! query, gathered.
 
 use super::words::WordPattern;
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use tantivy::index::SegmentId;
 use tantivy::query::{BitSetDocSet, ConstScorer, EnableScoring, Explanation, Query, Scorer, Weight};
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{BitSet, DocAddress, DocId, DocSet, Score, Searcher, SegmentReader, TERMINATED};
+use tantivy::{BitSet, DocId, DocSet, Score, SegmentReader, TERMINATED};
 
 /// Documents in whose `field` some word matches `pattern` (`None`: any word). Never capped: all matching words count.
 #[derive(Clone, Debug)]
@@ -45,43 +43,6 @@ impl Weight for ExpandedWords {
             }
         }
         Ok(Box::new(ConstScorer::new(BitSetDocSet::from(found), boost)))
-    }
-
-    fn explain(&self, reader: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {
-        explain(self, reader, doc)
-    }
-}
-
-/// A fixed set of documents of one searcher. Scores nothing.
-#[derive(Clone, Debug)]
-pub(super) struct DocumentSet {
-    by_segment: Arc<HashMap<SegmentId, Vec<DocId>>>,
-}
-
-impl DocumentSet {
-    pub(super) fn new(searcher: &Searcher, addresses: &BTreeSet<DocAddress>) -> DocumentSet {
-        let mut by_segment: HashMap<SegmentId, Vec<DocId>> = HashMap::new();
-        for address in addresses {
-            let segment = searcher.segment_reader(address.segment_ord).segment_id();
-            by_segment.entry(segment).or_default().push(address.doc_id);
-        }
-        DocumentSet { by_segment: Arc::new(by_segment) }
-    }
-}
-
-impl Query for DocumentSet {
-    fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Weight for DocumentSet {
-    fn scorer(&self, reader: &SegmentReader, _: Score) -> tantivy::Result<Box<dyn Scorer>> {
-        let mut found = BitSet::with_max_value(reader.max_doc());
-        for doc in self.by_segment.get(&reader.segment_id()).into_iter().flatten() {
-            found.insert(*doc);
-        }
-        Ok(Box::new(ConstScorer::new(BitSetDocSet::from(found), 0.0)))
     }
 
     fn explain(&self, reader: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {

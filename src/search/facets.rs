@@ -2,13 +2,15 @@
 //!
 //! Counts are exact: every matching conversation is visited, none is sampled, no list is cut before it is counted.
 
+use super::figures::RoleCounts;
 use crate::index::schema::Fields;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, HashMap};
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::{Column, StrColumn};
-use tantivy::{DocId, Score, SegmentOrdinal, SegmentReader};
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{DocId, DocSet as _, Score, SegmentOrdinal, SegmentReader, TERMINATED, TantivyError};
 
 /// What to count by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +33,14 @@ pub enum Facet {
     Transfers,
     /// Meaningful Connection Score in tens: `40` is 40 to 49.
     Mcs,
+    /// Customer satisfaction, whole: `4` is 4 to 4.99.
+    Csat,
+    /// Open or closed.
+    Status,
+    /// Who closed a messaging conversation.
+    ClosedBy,
+    /// Channel of origin.
+    Origin,
     /// Hour the conversation started in.
     Hour,
     /// Day the conversation started on.
@@ -39,11 +49,21 @@ pub enum Facet {
     Week,
     /// Month the conversation started in.
     Month,
+    /// Hour of the day it started in, 0 to 23.
+    HourOfDay,
+    /// Day of the week it started on: 1 is Monday, 7 is Sunday.
+    Weekday,
+    /// Whole seconds from start to end. A figure: [`super::figures::Lengths`] reads it, `--facets` does not know it.
+    Duration,
+    /// Whole seconds in the first queue. A figure too.
+    Queue,
+    /// Messages by the name of their role; counts messages, not conversations, and reads every transcript. A figure too.
+    Messages,
 }
 
 impl Facet {
-    /// All facets, with the names they are asked for by.
-    pub const ALL: [(Facet, &'static str); 13] = [
+    /// All facets that people ask for, with the names they are asked for by. The figures are not among them.
+    pub const ALL: [(Facet, &'static str); 19] = [
         (Facet::EndReason, "end_reason"),
         (Facet::StartReason, "start_reason"),
         (Facet::Skill, "skill"),
@@ -53,10 +73,16 @@ impl Facet {
         (Facet::Source, "source"),
         (Facet::Transfers, "transfers"),
         (Facet::Mcs, "mcs"),
+        (Facet::Csat, "csat"),
+        (Facet::Status, "status"),
+        (Facet::ClosedBy, "closed_by"),
+        (Facet::Origin, "origin"),
         (Facet::Hour, "hour"),
         (Facet::Day, "day"),
         (Facet::Week, "week"),
         (Facet::Month, "month"),
+        (Facet::HourOfDay, "hour_of_day"),
+        (Facet::Weekday, "weekday"),
     ];
 
     /// The name it is asked for by.
@@ -66,8 +92,13 @@ impl Facet {
 
     /// Whether its values have an order of their own, so that they are shown in it and not by count.
     pub fn is_ordered(self) -> bool {
-        use Facet::{Day, Hour, Mcs, Month, Transfers, Week};
-        matches!(self, Hour | Day | Week | Month | Mcs | Transfers)
+        use Facet::{Csat, Day, Duration, Hour, HourOfDay, Mcs, Month, Queue, Transfers, Week, Weekday};
+        matches!(self, Hour | Day | Week | Month | HourOfDay | Weekday | Mcs | Csat | Transfers | Duration | Queue)
+    }
+
+    /// Whether a conversation may have several of its values, so that the shares add up to more than the whole.
+    pub fn has_many(self) -> bool {
+        matches!(self, Facet::Skill | Facet::Agent | Facet::Source)
     }
 }
 
@@ -98,19 +129,47 @@ pub(super) struct FacetCollector<'f> {
 /// Start times are counted in quarters of an hour, the finest offset a time zone has, and put into days afterwards.
 const QUARTER_MS: i64 = 15 * 60 * 1000;
 
+/// Lengths are counted by whole seconds, which is how they are shown. Rounding down keeps their order, so a percentile of the
+/// seconds is the seconds of the percentile; and a day has only so many of them, however many conversations there are.
+const SECOND_MS: i64 = 1000;
+
 /// Raw counts: by number, by text, and those without.
 #[derive(Default, Clone)]
 pub(super) struct Counts {
     numbers: HashMap<i64, u64>,
     texts: HashMap<String, u64>,
     without: u64,
+    /// Why a part could not be counted.
+    failed: Option<TantivyError>,
 }
 
 pub(super) enum Segment {
-    Number { column: Column<i64>, counts: Counts, divisor: i64 },
-    Count { column: Column<u64>, counts: Counts },
-    Float { column: Column<f64>, counts: Counts },
-    Text { column: Option<StrColumn>, by_ordinal: Vec<u64>, without: u64 },
+    Number {
+        column: Column<i64>,
+        counts: Counts,
+        divisor: i64,
+    },
+    Count {
+        column: Column<u64>,
+        counts: Counts,
+    },
+    Float {
+        column: Column<f64>,
+        counts: Counts,
+        divisor: f64,
+    },
+    /// A field without a column, one value at most: which term each document has, plus one; 0 for none.
+    Posted {
+        terms: Vec<String>,
+        term_of: Vec<u32>,
+        by_term: Vec<u64>,
+    },
+    Messages(Box<RoleCounts>),
+    Text {
+        column: Option<StrColumn>,
+        by_ordinal: Vec<u64>,
+        without: u64,
+    },
 }
 
 pub(super) struct FacetSegment(Vec<Segment>);
@@ -124,6 +183,9 @@ impl Collector for FacetCollector<'_> {
         let fast = reader.fast_fields();
         let number = |field, divisor| -> tantivy::Result<Segment> {
             Ok(Segment::Number { column: fast.i64(schema.get_field_name(field))?, counts: Counts::default(), divisor })
+        };
+        let float = |field, divisor| -> tantivy::Result<Segment> {
+            Ok(Segment::Float { column: fast.f64(schema.get_field_name(field))?, counts: Counts::default(), divisor })
         };
         let text = |field| -> tantivy::Result<Segment> {
             let column = fast.str(schema.get_field_name(field))?;
@@ -143,11 +205,17 @@ impl Collector for FacetCollector<'_> {
                 let column = fast.u64(schema.get_field_name(f.transfers))?;
                 Ok(Segment::Count { column, counts: Counts::default() })
             }
-            Facet::Mcs => {
-                let column = fast.f64(schema.get_field_name(f.mcs))?;
-                Ok(Segment::Float { column, counts: Counts::default() })
+            Facet::Mcs => float(f.mcs, 10.0),
+            Facet::Csat => float(f.csat, 1.0),
+            Facet::Status => posted(reader, f.status),
+            Facet::ClosedBy => posted(reader, f.closed_by),
+            Facet::Origin => posted(reader, f.origin),
+            Facet::Hour | Facet::Day | Facet::Week | Facet::Month | Facet::HourOfDay | Facet::Weekday => {
+                number(f.start, QUARTER_MS)
             }
-            Facet::Hour | Facet::Day | Facet::Week | Facet::Month => number(f.start, QUARTER_MS),
+            Facet::Duration => number(f.duration, SECOND_MS),
+            Facet::Queue => number(f.queue, SECOND_MS),
+            Facet::Messages => Ok(Segment::Messages(Box::new(RoleCounts::new(reader.clone(), f.stored)))),
         });
         Ok(FacetSegment(segments.collect::<tantivy::Result<_>>()?))
     }
@@ -160,6 +228,9 @@ impl Collector for FacetCollector<'_> {
         let mut merged = vec![Counts::default(); self.facets.len()];
         for fruit in fruits {
             for (into, from) in merged.iter_mut().zip(fruit) {
+                if let Some(error) = from.failed {
+                    return Err(error);
+                }
                 into.without += from.without;
                 for (value, count) in from.numbers {
                     *into.numbers.entry(value).or_default() += count;
@@ -187,10 +258,15 @@ impl SegmentCollector for FacetSegment {
                     Some(value) => *counts.numbers.entry(value as i64).or_default() += 1,
                     None => counts.without += 1,
                 },
-                Segment::Float { column, counts } => match column.first(doc) {
-                    Some(value) => *counts.numbers.entry((value / 10.0).floor() as i64 * 10).or_default() += 1,
+                Segment::Float { column, counts, divisor } => match column.first(doc) {
+                    Some(value) => {
+                        let floor = (value / *divisor).floor() * *divisor;
+                        *counts.numbers.entry(floor as i64).or_default() += 1;
+                    }
                     None => counts.without += 1,
                 },
+                Segment::Posted { term_of, by_term, .. } => by_term[term_of[doc as usize] as usize] += 1,
+                Segment::Messages(counts) => counts.add(doc),
                 Segment::Text { column, by_ordinal, without } => {
                     let mut has_value = false;
                     for ordinal in column.iter().flat_map(|column| column.term_ords(doc)) {
@@ -210,6 +286,17 @@ impl SegmentCollector for FacetSegment {
                 Segment::Number { counts, .. } | Segment::Count { counts, .. } | Segment::Float { counts, .. } => {
                     counts
                 }
+                Segment::Posted { terms, by_term, .. } => {
+                    let texts = terms.into_iter().zip(by_term.iter().skip(1).copied()).filter(|(_, count)| *count > 0);
+                    Counts { texts: texts.collect(), without: by_term[0], ..Counts::default() }
+                }
+                Segment::Messages(counts) => match counts.read() {
+                    Ok(by_role) => Counts {
+                        texts: by_role.into_iter().map(|(role, count)| (role.name().to_owned(), count)).collect(),
+                        ..Counts::default()
+                    },
+                    Err(error) => Counts { failed: Some(error), ..Counts::default() },
+                },
                 Segment::Text { column, by_ordinal, without } => {
                     let mut counts = Counts { without, ..Counts::default() };
                     let Some(column) = column else { return counts };
@@ -226,6 +313,24 @@ impl SegmentCollector for FacetSegment {
     }
 }
 
+/// Reads which document has which term of a field, from the postings.
+fn posted(reader: &SegmentReader, field: Field) -> tantivy::Result<Segment> {
+    let index = reader.inverted_index(field)?;
+    let mut term_of = vec![0_u32; reader.max_doc() as usize];
+    let mut terms = Vec::new();
+    let mut stream = index.terms().stream()?;
+    while stream.advance() {
+        terms.push(String::from_utf8_lossy(stream.key()).into_owned());
+        let mut postings = index.read_postings_from_terminfo(stream.value(), IndexRecordOption::Basic)?;
+        while postings.doc() != TERMINATED {
+            term_of[postings.doc() as usize] = terms.len() as u32;
+            postings.advance();
+        }
+    }
+    let by_term = vec![0; terms.len() + 1];
+    Ok(Segment::Posted { terms, term_of, by_term })
+}
+
 /// Counts with the values people read, by count (largest first) or, where values have an order, in it.
 pub(super) fn readable(facet: Facet, counts: Counts, tz: &TimeZone) -> Vec<FacetCount> {
     let mut by_value: BTreeMap<FacetValue, u64> = BTreeMap::new();
@@ -234,6 +339,10 @@ pub(super) fn readable(facet: Facet, counts: Counts, tz: &TimeZone) -> Vec<Facet
             Facet::Hour | Facet::Day | Facet::Week | Facet::Month => {
                 FacetValue::Text(date_of(facet, number.saturating_mul(QUARTER_MS), tz))
             }
+            Facet::HourOfDay | Facet::Weekday => match clock_of(facet, number.saturating_mul(QUARTER_MS), tz) {
+                Some(value) => FacetValue::Number(value),
+                None => FacetValue::Text(format!("{} ms", number.saturating_mul(QUARTER_MS))),
+            },
             _ => FacetValue::Number(number),
         };
         *by_value.entry(value).or_default() += count;
@@ -266,4 +375,13 @@ fn date_of(facet: Facet, epoch_ms: i64, tz: &TimeZone) -> String {
         }
         _ => local.date().to_string(),
     }
+}
+
+/// Hour of the day or day of the week; `None` beyond the calendar.
+fn clock_of(facet: Facet, epoch_ms: i64, tz: &TimeZone) -> Option<i64> {
+    let local = Timestamp::from_millisecond(epoch_ms).ok()?.to_zoned(tz.clone());
+    Some(match facet {
+        Facet::HourOfDay => i64::from(local.hour()),
+        _ => i64::from(local.weekday().to_monday_one_offset()),
+    })
 }

@@ -18,17 +18,20 @@ pub enum Scope {
     System,
     /// `note:`: lines only agents could see.
     Note,
+    /// `raw:`: every line as it was received, with the tags that HTML lines hold.
+    Raw,
     /// `sde:` (any engagement attribute) or `sde.<path>:` (the attribute at this path, as typed).
     Sde(Option<String>),
 }
 
-/// The scopes that are people or machines, by name.
+/// The scopes that are lines of the transcript, by name.
 pub const SPEAKERS: &[(&str, Scope)] = &[
     ("consumer", Scope::Consumer),
     ("agent", Scope::Agent),
     ("bot", Scope::Bot),
     ("system", Scope::System),
     ("note", Scope::Note),
+    ("raw", Scope::Raw),
 ];
 
 /// A fact about a conversation that a query can test.
@@ -54,6 +57,8 @@ pub enum Field {
     Csat,
     Nps,
     Transfers,
+    Messages,
+    Revisions,
     TransferReason,
     Type,
     Device,
@@ -190,6 +195,8 @@ pub const FIELDS: &[(Field, &str, Kind)] = &[
     (Field::Csat, "csat", Kind::Number),
     (Field::Nps, "nps", Kind::Number),
     (Field::Transfers, "transfers", Kind::Number),
+    (Field::Messages, "messages", Kind::Number),
+    (Field::Revisions, "revisions", Kind::Number),
     (Field::TransferReason, "transfer_reason", Kind::Keyword),
     (Field::Type, "type", Kind::Choice(TYPES)),
     (Field::Device, "device", Kind::Choice(DEVICES)),

@@ -1,7 +1,8 @@
 //! Snippets: a few lines of a hit around the words that made it one.
 
 use super::matcher::Highlight;
-use crate::conversation::{Conversation, Role, plain_text};
+use crate::conversation::{Conversation, Message, PlainText, Role, plain_text};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A stretch of one message with the words that matched.
@@ -24,6 +25,20 @@ const CONTEXT: usize = 70;
 
 /// At most `limit` snippets, in the order of the transcript.
 pub fn snippets(conversation: &Conversation, highlights: &[Highlight], limit: usize) -> Vec<Snippet> {
+    cut(conversation, highlights, limit, plain_text)
+}
+
+/// As [`snippets`], of the text as received, with its tags: for [`super::Matcher::raw_highlights`].
+pub fn raw_snippets(conversation: &Conversation, highlights: &[Highlight], limit: usize) -> Vec<Snippet> {
+    cut(conversation, highlights, limit, |message| Cow::Borrowed(&message.text))
+}
+
+fn cut(
+    conversation: &Conversation,
+    highlights: &[Highlight],
+    limit: usize,
+    text_of: impl Fn(&Message) -> PlainText<'_>,
+) -> Vec<Snippet> {
     let mut found: Vec<Snippet> = Vec::new();
     let mut rest = highlights;
     while let Some(first) = rest.first() {
@@ -32,7 +47,7 @@ pub fn snippets(conversation: &Conversation, highlights: &[Highlight], limit: us
             break;
         }
         if let Some(message) = conversation.messages.get(first.message) {
-            let (text, marks) = excerpt(&plain_text(message), &rest[..of_message]);
+            let (text, marks) = excerpt(&text_of(message), &rest[..of_message]);
             found.push(Snippet { message: first.message, by: message.by.clone(), role: message.role, text, marks });
         }
         rest = &rest[of_message..];
@@ -117,7 +132,6 @@ fn escape(text: &str, html: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::Message;
 
     fn conversation(text: &str) -> Conversation {
         let message = Message { text: text.into(), by: "Visitor".into(), ..Message::default() };

@@ -103,8 +103,13 @@ fn patterns() {
     reads("refund*", "refund*");
     reads("*fund", "*fund");
     reads("ref?nd", "ref?nd");
-    reads("refnd~1", "refnd~1");
-    reads("refnd~2", "refnd~2");
+    reads("refnd~1 refnd~2", "refnd~1 AND refnd~2");
+    reads("refund~1+3", "refund~1+3");
+    reads("stem:refund", "stem:refund");
+    reads("stem.DE:Erstattung", "stem.de:Erstattung");
+    reads("consumer:stem:refund agent:number:12..24", "consumer:stem:refund AND agent:number:12..24");
+    reads("Stem.en:refund w/3 number:5", "stem:refund w/3 number:5..5");
+    reads("raw:\"href=https://x.example\"", "raw:\"href=https://x.example\"");
     reads("/ref(und|und?ed)/", "/ref(und|und?ed)/");
     reads(r"/a\/b\d/", r"/a\/b\d/");
     reads("consumer:/re.*/ x", "consumer:/re.*/ AND x");
@@ -134,6 +139,14 @@ fn proximity() {
     reads("consumer:a turns/1 agent:b", "consumer:a turns/1 agent:b");
     reads("NOT (a w/5 b)", "NOT (a w/5 b)");
     reads("a w/2 b OR c", "(a w/2 b) OR c");
+    reads("a NOT w/20 b", "a NOT w/20 b");
+    reads("a NOT pre/2 \"b c\" d", "(a NOT pre/2 \"b c\") AND d");
+    reads("(a w/3 b) w/10 c", "(a w/3 b) w/10 c");
+    reads("(a b) w/5 (c OR d)", "(a AND b) w/5 (c OR d)");
+    reads("c w/5 ((a OR b) d)", "c w/5 ((a OR b) AND d)");
+    reads("(a OR (b w/2 c)) pre/5 d", "(a OR (b w/2 c)) pre/5 d");
+    reads("(a* pre/1 b) w/5 (c* pre/1 d)", "(a* pre/1 b) w/5 (c* pre/1 d)");
+    reads("(a AND b) turns/2 c", "(a AND b) turns/2 c");
 }
 
 #[test]
@@ -171,6 +184,8 @@ fn metadata() {
         "has:link",
         "has:encrypted",
         "has:revision",
+        "messages:>10",
+        "revisions:>=2",
         "csat:*",
         "start:>-7d",
         "start_reason:transfer-failed",
@@ -182,8 +197,11 @@ fn metadata() {
     reads("end_reason:205", "end_reason:visitor-disconnected");
     reads("end_reason:\"Visitor disconnected\"", "end_reason:visitor-disconnected");
     reads("status:CLOSE type:LIVE_CHAT", "status:closed AND type:chat");
+    reads("device:\"Kiosk\" status:\"CLOSE\"", "device:\"kiosk\" AND status:closed");
     reads("conversation_id:1", "id:1");
     reads("skill:(3 OR 4)", "skill:3 OR skill:4");
+    reads("has:summary has:note has:csat", "summary:* AND note:* AND csat:*");
+    reads("has:sde.cartStatus.total", "sde.cartStatus.total:*");
     reads("mcs:(-5 OR >90)", "mcs:-5 OR mcs:>90");
 }
 
@@ -284,9 +302,15 @@ fn refused_words() {
     refuses("**", "**", "`**` has no letter or digit beside its wildcards", "");
     refuses("refund~", "refund~", "`~` needs the number of letters", "refund~1");
     refuses("refund~0", "refund~0", "`~0` allows no difference", "refund");
+    refuses("refund~1+9", "refund~1+9", "`+9` is how many letters", "refund~1");
+    refuses("stem:\"a b\"", "stem:", "`stem:` takes one word directly", "");
+    refuses("stem:(a OR b)", "stem:", "`stem:` takes one word directly", "");
+    refuses("stem:a-b", "stem:a-b", "`stem:` takes one word", "");
+    refuses("stem.xx:a", "stem.xx:a", "`stem.xx:` is no language", "stem:a");
+    refuses("number:x", "number:x", "`number:` takes whole numbers", "");
     refuses("refund~3", "refund~3", "`~3` is too far", "refund~2");
     refuses("ref*~1", "ref*~1", "a word is either fuzzy", "ref*");
-    refuses("12~~24", "12~~24", "`12~~24` is dtSearch's range", "");
+    refuses("12~~24", "12~~24", "`12~~24` is dtSearch's range of numbers; here it is `number:12..24`", "number:12..24");
     refuses("ba%nana", "ba%nana", "`%` is fuzzy search in dtSearch; here it is `banana~1`", "banana~1");
     refuses(r"a\*b", r"a\*b", "a backslash has a meaning only inside quotes", r#""a\\\*b""#);
     refuses(
@@ -341,14 +365,25 @@ fn refused_operators() {
 #[test]
 fn refused_proximity() {
     refuses("a w/5 b w/5 c", "w/5", "proximity cannot be chained", "a w/5 b AND b w/5 c");
-    refuses("(a b) w/5 c", "(a b)", "`w/5` takes alternatives (OR) on a side", "(a w/5 c) AND (b w/5 c)");
-    refuses("a w/5 (b c)", "(b c)", "`w/5` takes alternatives (OR) on a side", "(a w/5 b) AND (a w/5 c)");
-    refuses("a w/5 (b w/2 c)", "(b w/2 c)", "one proximity inside another", "");
+    refuses(
+        "(a b) w/5 (c d)",
+        "(a b) w/5 (c d)",
+        "with AND or a proximity on both sides of `w/5`",
+        "(a w/5 (c d)) AND (b w/5 (c d))",
+    );
+    refuses("(a w/2 b) w/5 (c w/2 d)", "(a w/2 b) w/5 (c w/2 d)", "with AND or a proximity on both sides", "");
+    refuses("(a OR (b c)) w/5 d", "(a OR (b c))", "AND inside OR, or inside another proximity", "");
+    refuses("((a b) w/5 c) w/9 d", "((a b) w/5 c)", "AND inside OR, or inside another proximity", "");
+    refuses("a w/5 (b turns/1 c)", "(b turns/1 c)", "`turns/n` inside another proximity", "");
+    refuses("(a w/2 b) turns/1 c", "(a w/2 b)", "`turns/1` counts messages between texts", "");
+    refuses("a NOT w/5 (b c)", "(b c)", "`NOT w/5` takes words, phrases and alternatives (OR), not AND", "");
+    refuses("raw:a w/5 b", "raw:a w/5 b", "`raw:` counts the words of tags too", "");
     refuses("a w/5 skill:3", "skill:3", "`w/5` stands between texts; metadata", "a AND skill:3");
     refuses("a w/5 sde:gold", "sde:gold", "`w/5` stands between texts of messages", "a AND sde:gold");
     refuses("a w/5 -b", "-b", "`w/5` needs something that is there", "(a AND NOT (a w/5 b))");
     refuses("NOT a w/5 b", "NOT a", "`w/5` needs something that is there", "(b AND NOT (a w/5 b))");
-    refuses("a NOT w/20 b", "NOT w/20", "`NOT w/n` is not part of the language", "");
+    refuses("NOT w/20 b", "NOT w/20", "`NOT w/20` has nothing before it to join", "");
+    refuses("a NOT turns/2 b", "NOT turns/2", "`NOT turns/n` is not part of the language", "");
     refuses("* w/5 b", "*", "`*` on a side of `w/5`", "");
     refuses(
         "consumer:a w/5 agent:b",

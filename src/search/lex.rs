@@ -12,6 +12,7 @@ use std::ops::Range;
 use super::complaint::Complaints;
 use super::field::{Field, Kind, Prefix, Scope, names, nearest};
 use super::pattern::{QUOTES, quote};
+use super::stem::is_word_form;
 
 /// Schemes of addresses without `//` that people paste.
 const SCHEMES: &[&str] = &["mailto", "tel", "sms", "urn", "callto"];
@@ -323,6 +324,17 @@ impl<'q> Lexer<'_, 'q> {
         if let Some(prefix) = Prefix::named(name) {
             self.token(Token::Prefix(prefix), name.len() + 1);
             return true;
+        }
+        if is_word_form(name) {
+            // The form belongs to the word, so that `consumer:stem:refund` is one too.
+            if value.is_empty() {
+                let name = name.to_owned();
+                let message =
+                    format!("`{name}:` takes one word directly behind the colon, without quotes or parentheses");
+                self.refuse(word.len(), message, None);
+                return true;
+            }
+            return false;
         }
         let quoted = quote(word);
         let whole = self.at..self.at + word.len();

@@ -3,16 +3,17 @@
 //! It knows the whole language and asks no index. The index must agree with it: that is what the property tests and
 //! `--prove` compare.
 
-use super::compile::{hidden, roles_of};
+use super::compile::hidden;
 use super::field::{Field, Scope};
-use super::query::{AttributeRange, Condition, Operand, Query as Tree, Test, TextPattern, TextQuery};
-use super::transcript::{Line, lines};
-use super::words::{WordPattern, WordSequence};
-use crate::conversation::{Conversation, Role, SdeValue, StoredConversation, Supplement};
+use super::places::{Occurrence, Proximity, Reach, Wanted, is_in_line};
+use super::query::{AttributeRange, Condition, Query as Tree, Test, TextPattern, TextQuery};
+use super::transcript::{Line, Transcript};
+use super::words::WordSequence;
+use crate::conversation::{Conversation, Message, Role, SdeValue, StoredConversation, Supplement, plain_text};
 use crate::index::{consumers, intents, presences, type_name};
-use std::cell::OnceCell;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Some bytes of a message's plain text that belong to the hit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +30,7 @@ pub struct Highlight {
 pub struct Matcher {
     root: Node,
     hidden: Vec<Supplement>,
+    reads_raw: bool,
 }
 
 enum Node {
@@ -40,36 +42,19 @@ enum Node {
     Text(Wanted),
     Attribute(Option<String>, WordSequence),
     AttributeRange(AttributeRange),
-    Near { left: Vec<Wanted>, right: Vec<Wanted>, distance: usize, ordered: bool },
-    Turns { left: Vec<Wanted>, right: Vec<Wanted>, distance: usize },
+    Proximity(Proximity),
     Meta(Condition),
-}
-
-/// A text and the speakers it may come from.
-struct Wanted {
-    roles: &'static [Role],
-    words: WordSequence,
-}
-
-/// One place where a text stands.
-#[derive(Clone)]
-struct Occurrence {
-    line: usize,
-    /// Positions of its first and last word.
-    first: usize,
-    last: usize,
-    ranges: Vec<Range<usize>>,
 }
 
 impl Matcher {
     /// Prepares a query.
     pub fn new(tree: &Tree) -> Matcher {
-        Matcher { root: node(tree), hidden: hidden(tree) }
+        Matcher { root: node(tree), hidden: hidden(tree), reads_raw: reads_raw(tree) }
     }
 
     /// As [`Matcher::new`], for records that are no conversation too, whatever the query names.
     pub(super) fn of_everything(tree: &Tree) -> Matcher {
-        Matcher { root: node(tree), hidden: Vec::new() }
+        Matcher { hidden: Vec::new(), ..Matcher::new(tree) }
     }
 
     /// Whether the conversation matches.
@@ -79,11 +64,41 @@ impl Matcher {
         !is_hidden && self.root.holds(&View::of(stored, &merged))
     }
 
+    /// As [`Matcher::matches`], of a conversation that is held for many queries.
+    #[cfg(test)]
+    pub(crate) fn finds(&self, view: &View<'_>) -> bool {
+        let supplement = view.transcript.conversation().supplement;
+        let is_hidden = supplement.is_some_and(|supplement| self.hidden.contains(&supplement));
+        !is_hidden && self.root.holds(view)
+    }
+
     /// The words that made the conversation match, in order; `merged` is the view the message indices count in.
     pub fn highlights(&self, stored: &StoredConversation, merged: &Conversation) -> Vec<Highlight> {
         let view = View::of(stored, merged);
         let mut found = BTreeSet::new();
-        self.root.collect(&view, &mut found);
+        self.root.collect(&view, &mut |place| {
+            // In a line without tags the text as received is what people read.
+            if !place.raw || merged.messages.get(place.line).is_some_and(|message| !has_markup(message)) {
+                mark(place, &mut found);
+            }
+        });
+        found.into_iter().collect()
+    }
+
+    /// Whether the query asks for lines as they were received, so that [`Matcher::raw_highlights`] can find any.
+    pub fn reads_raw(&self) -> bool {
+        self.reads_raw
+    }
+
+    /// The words of `raw:` that stand in HTML lines, in order: byte ranges of the text as received.
+    pub fn raw_highlights(&self, stored: &StoredConversation, merged: &Conversation) -> Vec<Highlight> {
+        let view = View::of(stored, merged);
+        let mut found = BTreeSet::new();
+        self.root.collect(&view, &mut |place| {
+            if place.raw && merged.messages.get(place.line).is_some_and(has_markup) {
+                mark(place, &mut found);
+            }
+        });
         found.into_iter().collect()
     }
 }
@@ -98,44 +113,63 @@ fn node(tree: &Tree) -> Node {
             WordSequence::of(pattern).map_or(Node::Nothing, |words| Node::Attribute(path.clone(), words))
         }
         Tree::Attribute(range) => Node::AttributeRange(range.clone()),
-        Tree::Text(text) => wanted(text).map_or(Node::Nothing, Node::Text),
-        Tree::Near(near) => Node::Near {
-            left: operand(&near.left),
-            right: operand(&near.right),
-            distance: near.distance as usize,
-            ordered: near.ordered,
-        },
+        Tree::Text(text) => Wanted::of(text).map_or(Node::Nothing, Node::Text),
+        Tree::Near(near) => Node::Proximity(Proximity::near(near)),
         Tree::Turns(turns) => {
-            Node::Turns { left: operand(&turns.left), right: operand(&turns.right), distance: turns.distance as usize }
+            let reach = Reach::Turns { distance: turns.distance as usize };
+            Node::Proximity(Proximity::new(&turns.left, &turns.right, reach))
         }
         Tree::Meta(condition) => Node::Meta(condition.clone()),
     }
 }
 
-fn wanted(text: &super::query::TextQuery) -> Option<Wanted> {
-    Some(Wanted { roles: roles_of(&text.scope), words: WordSequence::of(&text.pattern).ok()? })
+fn reads_raw(tree: &Tree) -> bool {
+    let is_raw = |text: &TextQuery| text.scope == Scope::Raw;
+    match tree {
+        Tree::And(parts) | Tree::Or(parts) => parts.iter().any(reads_raw),
+        Tree::Not(inner) => reads_raw(inner),
+        Tree::Text(text) => is_raw(text),
+        Tree::Near(near) => [near.left.texts(), near.right.texts()].concat().into_iter().any(is_raw),
+        Tree::Turns(turns) => [turns.left.texts(), turns.right.texts()].concat().into_iter().any(is_raw),
+        Tree::All | Tree::Meta(_) | Tree::Attribute(_) => false,
+    }
 }
 
-fn operand(operand: &Operand) -> Vec<Wanted> {
-    operand.any_of.iter().filter_map(wanted).collect()
+fn has_markup(message: &Message) -> bool {
+    matches!(plain_text(message), Cow::Owned(_))
 }
 
-struct View<'v> {
-    conversation: &'v Conversation,
-    stored: &'v StoredConversation,
-    lines: Vec<Line>,
+fn mark(place: &Occurrence, found: &mut BTreeSet<Highlight>) {
+    for range in place.ranges() {
+        found.insert(Highlight { message: place.line, start: range.start, end: range.end });
+    }
+}
+
+/// A conversation, cut into words once.
+pub(crate) struct View<'v> {
+    stored: Cow<'v, StoredConversation>,
+    transcript: Transcript<'v>,
     /// Engagement attributes; only a query that asks for them pays for reading them.
-    attributes: OnceCell<Vec<(SdeValue, Line)>>,
+    attributes: OnceLock<Vec<(SdeValue, Line)>>,
+}
+
+#[cfg(test)]
+impl View<'static> {
+    pub(crate) fn held(stored: StoredConversation) -> View<'static> {
+        let transcript = Transcript::of(Cow::Owned(stored.merged()));
+        View { stored: Cow::Owned(stored), transcript, attributes: OnceLock::new() }
+    }
 }
 
 impl<'v> View<'v> {
     fn of(stored: &'v StoredConversation, conversation: &'v Conversation) -> View<'v> {
-        View { conversation, stored, lines: lines(conversation), attributes: OnceCell::new() }
+        let transcript = Transcript::of(Cow::Borrowed(conversation));
+        View { stored: Cow::Borrowed(stored), transcript, attributes: OnceLock::new() }
     }
 
     fn attributes(&self) -> &[(SdeValue, Line)] {
         self.attributes.get_or_init(|| {
-            let values = self.conversation.sdes().into_iter().flat_map(|event| event.values);
+            let values = self.transcript.conversation().sdes().into_iter().flat_map(|event| event.values);
             values
                 .map(|value| {
                     let line = Line::of(Role::System, &value.text);
@@ -160,18 +194,18 @@ impl Node {
             Node::And(parts) => parts.iter().all(|part| part.holds(view)),
             Node::Or(parts) => parts.iter().any(|part| part.holds(view)),
             Node::Not(inner) => !inner.holds(view),
-            Node::Text(wanted) => wanted.is_in(&view.lines),
+            Node::Text(wanted) => wanted.is_in(&view.transcript),
             Node::Attribute(path, words) => view.has_attribute(path.as_deref(), words),
             Node::AttributeRange(AttributeRange { path, range }) => {
                 let here = view.attributes().iter().filter(|(value, _)| value.is_under(path));
                 here.filter_map(|(value, _)| value.number()).any(|number| range.contains(number))
             }
-            Node::Near { .. } | Node::Turns { .. } => !self.partnered(view, true).is_empty(),
+            Node::Proximity(proximity) => proximity.holds(&view.transcript),
             Node::Meta(condition) => holds_for(condition, view),
         }
     }
 
-    fn collect(&self, view: &View<'_>, found: &mut BTreeSet<Highlight>) {
+    fn collect(&self, view: &View<'_>, found: &mut dyn FnMut(&Occurrence)) {
         match self {
             // Attributes are in no message, so they mark none.
             Node::All | Node::Nothing | Node::Not(_) | Node::Meta(_) => {}
@@ -184,138 +218,14 @@ impl Node {
             Node::Or(parts) => {
                 parts.iter().filter(|part| part.holds(view)).for_each(|part| part.collect(view, found));
             }
-            Node::Text(wanted) => wanted.occurrences(&view.lines).iter().for_each(|place| place.collect(found)),
-            Node::Near { .. } | Node::Turns { .. } => {
-                self.partnered(view, false).iter().for_each(|place| place.collect(found));
-            }
+            Node::Text(wanted) => wanted.occurrences(&view.transcript).iter().for_each(found),
+            Node::Proximity(proximity) => proximity.collect(&view.transcript).iter().for_each(found),
         }
     }
-
-    /// The places of both sides that have a partner near enough; only the first of them where that settles it.
-    fn partnered(&self, view: &View<'_>, only_first: bool) -> Vec<Occurrence> {
-        let (left, right) = match self {
-            Node::Near { left, right, .. } | Node::Turns { left, right, .. } => (left, right),
-            _ => return Vec::new(),
-        };
-        let places = |side: &[Wanted]| -> Vec<Occurrence> {
-            let mut places: Vec<Occurrence> = side.iter().flat_map(|wanted| wanted.occurrences(&view.lines)).collect();
-            places.sort_by_key(|place| (place.line, place.first));
-            places
-        };
-        let (left, right) = (places(left), places(right));
-        let mut found = Vec::new();
-        for (side, other, is_left) in [(&left, &right, true), (&right, &left, false)] {
-            // Longest place of the other side, in words: how far before a place its start may lie.
-            let longest = other.iter().map(|place| place.last - place.first).max().unwrap_or(0);
-            for place in side {
-                if self.has_partner(place, other, longest, is_left) {
-                    found.push(place.clone());
-                    if only_first {
-                        return found;
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    /// Looks only at the places within reach: a line that repeats a word a million times must not cost its square.
-    fn has_partner(&self, place: &Occurrence, others: &[Occurrence], longest: usize, place_is_left: bool) -> bool {
-        match self {
-            Node::Near { distance, ordered, .. } => {
-                let nearest = place.first.saturating_sub(distance + longest);
-                let from = others.partition_point(|other| (other.line, other.first) < (place.line, nearest));
-                others[from..]
-                    .iter()
-                    .take_while(|other| other.line == place.line && other.first <= place.last.saturating_add(*distance))
-                    .any(|other| {
-                        let (a, b) = if place_is_left { (place, other) } else { (other, place) };
-                        near(a, b, *distance, *ordered)
-                    })
-            }
-            Node::Turns { distance, .. } => {
-                let from = others.partition_point(|other| other.line + distance < place.line);
-                others[from..]
-                    .iter()
-                    .take_while(|other| other.line <= place.line.saturating_add(*distance))
-                    // Two places, not one twice.
-                    .any(|other| other.line != place.line || other.ranges != place.ranges)
-            }
-            _ => false,
-        }
-    }
-}
-
-/// Whether two places in one line are at most `distance` words apart. Adjacent is 1; a place is not near itself.
-fn near(a: &Occurrence, b: &Occurrence, distance: usize, ordered: bool) -> bool {
-    if a.last < b.first {
-        b.first - a.last <= distance
-    } else if b.last < a.first {
-        !ordered && a.first - b.last <= distance
-    } else {
-        false
-    }
-}
-
-impl Occurrence {
-    fn collect(&self, found: &mut BTreeSet<Highlight>) {
-        for range in &self.ranges {
-            found.insert(Highlight { message: self.line, start: range.start, end: range.end });
-        }
-    }
-}
-
-impl Wanted {
-    fn is_in(&self, lines: &[Line]) -> bool {
-        lines.iter().filter(|line| self.roles.contains(&line.role)).any(|line| is_in_line(&self.words, line))
-    }
-
-    fn occurrences(&self, lines: &[Line]) -> Vec<Occurrence> {
-        let mut places: Vec<Occurrence> = Vec::new();
-        for (index, line) in lines.iter().enumerate().filter(|(_, line)| self.roles.contains(&line.role)) {
-            for word in line.words() {
-                let rest = match &self.words {
-                    WordSequence::AnyWord => Some(Vec::new()),
-                    WordSequence::Words(words) if words[0].matches(word.folded) => {
-                        rest_follows(&words[1..], line, word.position)
-                    }
-                    WordSequence::Words(_) => None,
-                };
-                let Some(mut ranges) = rest else { continue };
-                let last = word.position + ranges.len();
-                ranges.insert(0, word.range.clone());
-                // A word and a part of it are one place.
-                let same = |place: &Occurrence| place.line == index && place.first == word.position;
-                if !places.last().is_some_and(same) {
-                    places.push(Occurrence { line: index, first: word.position, last, ranges });
-                }
-            }
-        }
-        places
-    }
-}
-
-/// Whether the words stand in a line.
-fn is_in_line(words: &WordSequence, line: &Line) -> bool {
-    match words {
-        WordSequence::AnyWord => line.words().next().is_some(),
-        WordSequence::Words(words) => line
-            .words()
-            .any(|word| words[0].matches(word.folded) && rest_follows(&words[1..], line, word.position).is_some()),
-    }
-}
-
-/// Byte ranges of the words behind `position`, if each is as wanted.
-fn rest_follows(wanted: &[WordPattern], line: &Line, position: usize) -> Option<Vec<Range<usize>>> {
-    wanted
-        .iter()
-        .zip(position + 1..)
-        .map(|(pattern, at)| line.words_at(at).find(|word| pattern.matches(word.folded)).map(|word| word.range))
-        .collect()
 }
 
 fn holds_for(condition: &Condition, view: &View<'_>) -> bool {
-    let c = view.conversation;
+    let c = view.transcript.conversation();
     let test = &condition.test;
     let is = |value: Option<&str>| match test {
         Test::Any => value.is_some_and(|value| !value.is_empty()),
@@ -370,6 +280,8 @@ fn holds_for(condition: &Condition, view: &View<'_>) -> bool {
         Field::Csat => number(c.csat),
         Field::Nps => number(c.nps),
         Field::Transfers => number(Some(c.transfers.len() as f64)),
+        Field::Messages => number(Some(c.messages.len() as f64)),
+        Field::Revisions => number(Some(view.stored.version_count() as f64)),
         Field::TransferReason => {
             c.transfers.iter().filter_map(|transfer| transfer.reason_text()).any(|reason| is_folded(Some(&reason)))
         }
@@ -396,5 +308,5 @@ fn has_word(value: &str) -> bool {
 fn name_matches(pattern: &TextPattern, value: &str) -> bool {
     let Ok(words) = WordSequence::of(pattern) else { return false };
     let line = Line::of(Role::System, value);
-    Wanted { roles: &[Role::System], words }.is_in(&[line])
+    is_in_line(&words, &line)
 }

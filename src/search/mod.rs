@@ -9,22 +9,34 @@
 mod attributes;
 mod compile;
 pub mod complaint;
+mod cursor;
+mod digest;
+pub mod dtsearch;
 mod expand;
 pub mod facets;
 pub mod field;
+pub mod figures;
 mod foreign;
+mod found;
 pub mod highlight;
 mod lex;
 mod matcher;
+pub mod names;
+mod order;
 pub mod parse;
 mod pattern;
+mod places;
 mod print;
 mod proximity;
 pub mod query;
+mod ranking;
 mod run;
+pub mod stem;
+pub mod syntax;
 mod time;
 mod transcript;
 mod value;
+mod within;
 mod words;
 
 #[cfg(test)]
@@ -32,7 +44,15 @@ pub(crate) mod arbitrary;
 #[cfg(test)]
 mod language_tests;
 #[cfg(test)]
+mod places_tests;
+#[cfg(test)]
 mod property_tests;
 
+pub use cursor::{Cursor, CursorError};
+pub use digest::{Digest, digest};
+#[cfg(test)]
+pub(crate) use matcher::View;
 pub use matcher::{Highlight, Matcher};
-pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, Sort, search};
+pub use order::Sort;
+pub use run::{Hit, Hits, SearchAnswer, SearchError, SearchRequest, for_each_key, search, search_after};
+pub use within::{Within, within};

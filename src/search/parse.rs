@@ -2,8 +2,8 @@
 //!
 //! Operators bind in this order, tightest first: `NOT` and `-`; then `w/n`, `pre/n`, `turns/n`; then `AND`, written or
 //! implied by a space; then `OR`. So `a OR b c` is `a OR (b AND c)`; the printed tree shows it with parentheses.
-//! `AND`, `OR`, `NOT` are operators in capitals only. Proximity stands between texts: a word, a phrase, a wildcard, or
-//! alternatives of these in parentheses; it is never chained and never reaches metadata.
+//! `AND`, `OR`, `NOT` are operators in capitals only. Proximity stands between texts, see `proximity.rs`; it is never
+//! chained without parentheses and never reaches metadata.
 //! Nesting is limited to [`DEEPEST`]; the length of a query is not.
 
 use std::ops::Range;
@@ -11,9 +11,11 @@ use std::ops::Range;
 use jiff::tz::TimeZone;
 
 use super::complaint::{Complaints, Fault, QueryError};
-use super::field::{Kind, Prefix, Scope};
+use super::field::{Field, Kind, Prefix, Scope};
 use super::lex::{Spanned, Token, lex};
 use super::pattern;
+use super::print::nesting;
+use super::proximity::Joint;
 use super::query::{AttributeRange, Condition, Query, Test, TextPattern, TextQuery};
 use super::value;
 
@@ -45,6 +47,10 @@ pub struct Located {
 }
 
 impl Located {
+    pub(super) fn new(query: Query, leaves: Vec<(Query, Range<usize>)>) -> Located {
+        Located { query, leaves }
+    }
+
     /// Byte span of the first text, proximity or condition in the query that equals `part`.
     pub fn span_of(&self, part: &Query) -> Option<Range<usize>> {
         self.leaves.iter().find(|(leaf, _)| leaf == part).map(|(_, span)| span.clone())
@@ -76,10 +82,21 @@ pub fn parse_located(text: &str, options: &ParseOptions) -> Result<Located, Quer
     }
     let mut parser = Parser { tokens, next: 0, depth: 0, leaves: Vec::new(), options, complaints };
     let query = parser.whole();
+    refuse_unprintable(&query, &mut parser.complaints);
     if parser.complaints.is_empty() {
         Ok(Located { query, leaves: parser.leaves })
     } else {
         Err(parser.complaints.into_error())
+    }
+}
+
+/// Every query is recorded as it is printed, with all its parentheses, and has to read back from that.
+pub(super) fn refuse_unprintable(query: &Query, complaints: &mut Complaints<'_>) {
+    if complaints.is_empty() && nesting(query) > DEEPEST {
+        let message = format!(
+            "written with all its parentheses this is nested more than {DEEPEST} deep; make it flatter, or two queries"
+        );
+        complaints.add(0..complaints.query.len(), message, None);
     }
 }
 
@@ -166,10 +183,7 @@ impl Parser<'_, '_> {
 
     fn near(&mut self, group: Option<&Prefix>) -> Part {
         let left = self.unary(group);
-        let Some((operator @ (Token::Near { .. } | Token::Turns { .. }), at)) = self.peek() else {
-            return left;
-        };
-        self.next += 1;
+        let Some((joint, at)) = self.joint() else { return left };
         let right = self.unary(group);
         if let Some((Token::Near { .. } | Token::Turns { .. }, again)) = self.peek() {
             let middle = self.source(right.1.clone());
@@ -183,11 +197,26 @@ impl Parser<'_, '_> {
             return (Query::All, left.1.start..right.1.end);
         }
         let span = left.1.start..right.1.end;
-        let query = self.proximity(&operator, at, left, right);
+        let query = self.proximity(joint, at, left, right);
         if query != Query::All {
             self.leaves.push((query.clone(), span.clone()));
         }
         (query, span)
+    }
+
+    /// `w/n`, `turns/n`, `NOT w/n`, if one stands here.
+    fn joint(&mut self) -> Option<(Joint, Range<usize>)> {
+        let (token, at) = self.peek()?;
+        if let Some(joint) = token.joint(false) {
+            self.next += 1;
+            return Some((joint, at));
+        }
+        let (operator, end) = self.tokens.get(self.next + 1)?;
+        let not = token == Token::Not && self.source(at.clone()) == "NOT";
+        let joint = operator.joint(true).filter(|_| not)?;
+        let span = at.start..end.end;
+        self.next += 2;
+        Some((joint, span))
     }
 
     /// `NOT x`, or something that stands for itself.
@@ -197,7 +226,11 @@ impl Parser<'_, '_> {
         };
         self.next += 1;
         if let Some((Token::Near { .. } | Token::Turns { .. }, operator)) = self.peek() {
-            let message = "`NOT w/n` is not part of the language; `a NOT (a w/n b)` leaves out conversations where both are close";
+            let sign = self.source(at.start..operator.end);
+            let message = match self.tokens.get(self.next) {
+                Some((Token::Turns { .. }, _)) => "`NOT turns/n` is not part of the language; `a AND NOT (a turns/n b)` leaves out conversations where both are close".to_owned(),
+                _ => format!("`{sign}` has nothing before it to join; write `a NOT w/5 b`"),
+            };
             self.complaints.add(at.start..operator.end, message, None);
             self.next += 1;
             let (_, end) = self.unary(group);
@@ -335,6 +368,13 @@ impl Parser<'_, '_> {
         let made = match prefix {
             Some(Prefix::Field(field)) if !(matches!(token, Token::Regex(_)) && field.kind() == Kind::Words) => {
                 let test = match token {
+                    Token::Word(typed) if *field == Field::Has => match presence(typed) {
+                        Some(query) => {
+                            self.leaves.push((query.clone(), start..span.end));
+                            return query;
+                        }
+                        None => value::test(*field, typed, false, self.options),
+                    },
                     Token::Quoted(raw) if field.kind() == Kind::Words => value::test(*field, raw, true, self.options),
                     Token::Quoted(raw) => value::test(*field, &pattern::unescape(raw), true, self.options),
                     Token::Word(typed) => value::test(*field, typed, false, self.options),
@@ -378,6 +418,20 @@ impl Parser<'_, '_> {
                 Query::All
             }
         }
+    }
+}
+
+/// `has:summary`: the value of a field or the words of a speaker, whatever they are. `None`: no name of one, or one that
+/// every conversation has.
+pub(super) fn presence(typed: &str) -> Option<Query> {
+    if matches!(Field::Has.kind(), Kind::Choice(choices) if choices.iter().any(|choice| choice.name == typed)) {
+        return None;
+    }
+    match Prefix::named(typed)? {
+        Prefix::Scope(Scope::Raw)
+        | Prefix::Field(Field::Has | Field::Transfers | Field::Messages | Field::Revisions) => None,
+        Prefix::Scope(scope) => Some(Query::Text(TextQuery { scope, pattern: TextPattern::Any })),
+        Prefix::Field(field) => Some(Query::Meta(Condition { field, test: Test::Any })),
     }
 }
 

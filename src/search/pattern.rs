@@ -6,6 +6,7 @@
 
 use super::complaint::Fault;
 use super::query::TextPattern;
+use super::stem::word_form;
 
 /// Quotation marks that open a phrase. A plain `"` is closed by `"` only, the others by any of these.
 pub(super) const QUOTES: &[char] = &['"', '“', '”', '„', '‟', '«', '»'];
@@ -105,8 +106,16 @@ pub(super) fn regex(expression: &str) -> Result<TextPattern, Fault> {
     Ok(TextPattern::Regex(expression.to_owned()))
 }
 
-/// A word without quotes, with its wildcards and `~n`.
+/// Whether the text is an address (`https://…`), in which `?` is itself.
+pub(super) fn is_address(typed: &str) -> bool {
+    typed.contains("://")
+}
+
+/// A word without quotes, with its wildcards and `~n`, or `stem:word`.
 pub(super) fn bare(typed: &str) -> Result<TextPattern, Fault> {
+    if let Some(form) = word_form(typed) {
+        return form;
+    }
     if typed.contains('\\') {
         return Err(
             Fault::new("a backslash has a meaning only inside quotes and /…/; quote the text").cured_by(quote(typed))
@@ -123,14 +132,14 @@ pub(super) fn bare(typed: &str) -> Result<TextPattern, Fault> {
     }
     if let Some((word, letters)) = typed.rsplit_once('~')
         && !word.is_empty()
-        && (letters.is_empty() || is_decimal(letters))
+        && (letters.is_empty() || is_decimal(&letters.replacen('+', "", 1)))
     {
         return fuzzy(word, letters);
     }
     if !searchable(typed) {
         return Err(no_letters(typed));
     }
-    if typed.contains(['*', '?']) {
+    if typed.contains('*') || typed.contains('?') && !is_address(typed) {
         return Ok(TextPattern::Wildcard(typed.to_owned()));
     }
     if typed.contains('%') && typed.chars().all(|c| c == '%' || c.is_alphabetic()) && !typed.ends_with('%') {
@@ -160,9 +169,9 @@ fn is_decimal(text: &str) -> bool {
 fn fuzzy(word: &str, letters: &str) -> Result<TextPattern, Fault> {
     if word.ends_with('~') {
         let (low, high) = (word.trim_end_matches('~'), letters);
-        return Err(Fault::new(format!(
-            "`{low}~~{high}` is dtSearch's range of numbers, which texts are not searched by; for one number use a word, for a pattern /…/"
-        )));
+        let cure = format!("number:{low}..{high}");
+        let fault = Fault::new(format!("`{low}~~{high}` is dtSearch's range of numbers; here it is `{cure}`"));
+        return Err(if matches!(word_form(&cure), Some(Ok(_))) { fault.cured_by(cure) } else { fault });
     }
     if !searchable(word) {
         return Err(no_letters(word));
@@ -170,9 +179,14 @@ fn fuzzy(word: &str, letters: &str) -> Result<TextPattern, Fault> {
     if word.contains(['*', '?']) {
         return Err(Fault::new("a word is either fuzzy (`~1`) or has wildcards, not both").cured_by(word));
     }
+    let (letters, kept) = letters.split_once('+').unwrap_or((letters, "0"));
+    let Some(kept) = kept.parse().ok().filter(|kept| *kept <= word.chars().count()) else {
+        let message = format!("`+{kept}` is how many letters at the beginning have to stand; `{word}` has fewer");
+        return Err(Fault::new(message).cured_by(format!("{word}~{letters}")));
+    };
     match letters {
-        "1" => Ok(TextPattern::Fuzzy { word: word.to_owned(), distance: 1 }),
-        "2" => Ok(TextPattern::Fuzzy { word: word.to_owned(), distance: 2 }),
+        "1" => Ok(TextPattern::Fuzzy { word: word.to_owned(), distance: 1, kept }),
+        "2" => Ok(TextPattern::Fuzzy { word: word.to_owned(), distance: 2, kept }),
         // Lucene reads `~` as two letters, dtSearch as stemming: guessing would be wrong for one of them.
         "" => Err(Fault::new(format!(
             "`~` needs the number of letters that may differ, 1 or 2; for word endings write `{word}*`"

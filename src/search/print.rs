@@ -8,8 +8,11 @@ use std::fmt::{self, Display, Formatter, Write};
 use super::field::{Field, Kind, Prefix, Scope};
 use super::lex;
 use super::pattern;
-use super::query::{AttributeRange, Condition, Operand, Query, Range, Test, TextPattern, TextQuery, TimeRange};
-use super::value::{UNITS, attribute_range, looks_inexact};
+use super::query::{
+    AttributeRange, Condition, Near, Operand, Place, Query, Range, Side, Test, TextPattern, TextQuery, TimeRange,
+};
+use super::stem::Language;
+use super::value::{UNITS, attribute_range, is_known, looks_inexact};
 
 impl Display for Query {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -34,6 +37,34 @@ impl Display for Resolved<'_> {
     }
 }
 
+/// How deep the printed query is nested, as the parser counts: parentheses and NOTs.
+pub(super) fn nesting(query: &Query) -> usize {
+    let part = |query: &Query| {
+        usize::from(matches!(query, Query::And(_) | Query::Or(_) | Query::Near(_) | Query::Turns(_))) + nesting(query)
+    };
+    match query {
+        Query::And(parts) | Query::Or(parts) => parts.iter().map(part).max().unwrap_or(0),
+        Query::Not(inner) => 1 + part(inner),
+        Query::Near(near) => near_nesting(near),
+        Query::Turns(turns) => side_nesting(&turns.left).max(side_nesting(&turns.right)),
+        Query::All | Query::Text(_) | Query::Meta(_) | Query::Attribute(_) => 0,
+    }
+}
+
+fn near_nesting(near: &Near) -> usize {
+    side_nesting(&near.left).max(side_nesting(&near.right))
+}
+
+fn side_nesting(side: &Side) -> usize {
+    let place = |place: &Place| match place {
+        Place::Text(_) => 0,
+        Place::Near(near) => 1 + near_nesting(near),
+    };
+    let operand =
+        |operand: &Operand| usize::from(operand.any_of.len() > 1) + operand.any_of.iter().map(place).max().unwrap_or(0);
+    usize::from(side.all_of.len() > 1) + side.all_of.iter().map(operand).max().unwrap_or(0)
+}
+
 fn print(query: &Query, f: &mut Formatter<'_>, resolved: bool) -> fmt::Result {
     match query {
         Query::All => f.write_char('*'),
@@ -44,10 +75,7 @@ fn print(query: &Query, f: &mut Formatter<'_>, resolved: bool) -> fmt::Result {
             part_of(part, f, resolved)
         }
         Query::Text(text) => write!(f, "{text}"),
-        Query::Near(near) => {
-            let operator = if near.ordered { "pre" } else { "w" };
-            write!(f, "{} {operator}/{} {}", near.left, near.distance, near.right)
-        }
+        Query::Near(near) => write!(f, "{near}"),
         Query::Turns(turns) => write!(f, "{} turns/{} {}", turns.left, turns.distance, turns.right),
         Query::Meta(condition) => condition_text(condition, f, resolved),
         Query::Attribute(AttributeRange { path, range }) => {
@@ -95,18 +123,45 @@ impl Display for TextQuery {
     }
 }
 
+impl Display for Near {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let not = if self.absent { "NOT " } else { "" };
+        let operator = if self.ordered { "pre" } else { "w" };
+        write!(f, "{} {not}{operator}/{} {}", self.left, self.distance, self.right)
+    }
+}
+
+impl Display for Side {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        joined(&self.all_of, " AND ", f)
+    }
+}
+
 impl Display for Operand {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if let [one] = &self.any_of[..] {
-            return write!(f, "{one}");
-        }
-        f.write_char('(')?;
-        for (ordinal, text) in self.any_of.iter().enumerate() {
-            let or = if ordinal > 0 { " OR " } else { "" };
-            write!(f, "{or}{text}")?;
-        }
-        f.write_char(')')
+        joined(&self.any_of, " OR ", f)
     }
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Text(text) => write!(f, "{text}"),
+            Place::Near(near) => write!(f, "({near})"),
+        }
+    }
+}
+
+/// One as it is, several in parentheses.
+fn joined<T: Display>(parts: &[T], operator: &str, f: &mut Formatter<'_>) -> fmt::Result {
+    if let [one] = parts {
+        return write!(f, "{one}");
+    }
+    f.write_char('(')?;
+    for (ordinal, part) in parts.iter().enumerate() {
+        write!(f, "{}{part}", if ordinal > 0 { operator } else { "" })?;
+    }
+    f.write_char(')')
 }
 
 fn pattern_text(text: &TextPattern, prefix: Option<&Prefix>) -> String {
@@ -120,7 +175,11 @@ fn pattern_text(text: &TextPattern, prefix: Option<&Prefix>) -> String {
             }
         }
         TextPattern::Phrase(phrase) => pattern::quote(phrase),
-        TextPattern::Fuzzy { word, distance } => format!("{word}~{distance}"),
+        TextPattern::Fuzzy { word, distance, kept: 0 } => format!("{word}~{distance}"),
+        TextPattern::Fuzzy { word, distance, kept } => format!("{word}~{distance}+{kept}"),
+        TextPattern::Stem { word, language: Language::English } => format!("stem:{word}"),
+        TextPattern::Stem { word, language } => format!("stem.{}:{word}", language.code()),
+        TextPattern::Number { low, high } => format!("number:{low}..{high}"),
         TextPattern::Regex(expression) => slashed(expression),
     }
 }
@@ -163,7 +222,8 @@ fn condition_text(condition: &Condition, f: &mut Formatter<'_>, resolved: bool) 
 fn value_text(field: Field, value: &str) -> String {
     let inexact =
         matches!(field.kind(), Kind::Id | Kind::Keyword) && (value.contains(',') || looks_inexact(value).is_some());
-    if !inexact && lex::is_bare_word(value, Some(&Prefix::Field(field))) {
+    let is_new = matches!(field.kind(), Kind::Choice(_)) && !is_known(field, value);
+    if !inexact && !is_new && lex::is_bare_word(value, Some(&Prefix::Field(field))) {
         return value.to_owned();
     }
     pattern::quote(value)

@@ -34,6 +34,22 @@ fn printed_trees_parse_back() {
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// What is typed with few parentheses is printed with more; what would then be too deep to read back is refused.
+#[test]
+fn what_is_accepted_reads_back_however_deep() {
+    for (depth, is_good) in [(40, true), (60, false)] {
+        let typed = format!("{}a{}", "a OR b (".repeat(depth), ")".repeat(depth));
+        let query = read(&typed);
+        assert_eq!(query.is_ok(), is_good, "{depth}");
+        if let Ok(query) = query {
+            assert_eq!(read(&query.to_string()), Ok(query));
+        }
+    }
+    let near = format!("{}a{}", "(".repeat(90), " w/2 b)".repeat(90));
+    let query = read(&near).expect("ninety stretches");
+    assert_eq!(read(&query.to_string()), Ok(query));
+}
+
 #[test]
 fn no_input_panics() {
     let signs = "([a-c]|[-+!~^*?/\\\\(){}\\[\\]<>=:.,0-9\"“”  ]|AND |OR |NOT |w/2 |turns/1 |skill:|start:|mcs:|consumer:|é|返){0,24}";

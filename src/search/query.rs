@@ -9,6 +9,7 @@
 use std::ops::Bound;
 
 use super::field::{Field, Scope};
+use super::stem::Language;
 
 /// A whole query, or a part of one. It is about one conversation: the conversation matches or does not.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +24,7 @@ pub enum Query {
     Not(Box<Query>),
     /// Some message (or attribute) holds this text.
     Text(TextQuery),
-    /// `w/n`, `pre/n`: two texts close together inside one message.
+    /// `w/n`, `pre/n`: texts close together inside one message; `NOT w/n`: one that is far from the other.
     Near(Near),
     /// `turns/n`: two texts in messages close together.
     Turns(Turns),
@@ -93,38 +94,100 @@ pub enum TextPattern {
         word: String,
         /// 1 or 2.
         distance: u8,
+        /// `word~1+2`: so many letters at its beginning have to stand as they are. 0 where none do.
+        kept: usize,
+    },
+    /// `stem:word`, `stem.de:word`: every word with the same stem.
+    Stem {
+        /// As typed; one word.
+        word: String,
+        /// Whose endings are taken off.
+        language: Language,
+    },
+    /// `number:12..24`: a word of digits whose value lies between the two, both included.
+    Number {
+        /// The lower end.
+        low: u64,
+        /// The upper end, not below the lower.
+        high: u64,
     },
     /// `/…/`: a regular expression that has to match one whole word. Not yet known to be valid.
     Regex(String),
 }
 
-/// One side of a proximity: any one of these texts. Never empty.
+/// Something that has places in messages: what a proximity is counted between.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A word, a phrase, a pattern. Its place is the words that it matches.
+    Text(TextQuery),
+    /// `(a w/3 b)`. Its place is a stretch: from an `a` to the nearest `b` before or behind it, or from a `b` to the
+    /// nearest `a`, the two included. Of `(a NOT w/3 b)` it is the `a`. Never with AND on a side.
+    Near(Box<Near>),
+}
+
+/// Alternatives: any one of these. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Operand {
-    /// The alternatives, in the order typed.
-    pub any_of: Vec<TextQuery>,
+    /// In the order typed.
+    pub any_of: Vec<Place>,
+}
+
+impl Operand {
+    /// One text alone.
+    pub fn text(text: TextQuery) -> Operand {
+        Operand { any_of: vec![Place::Text(text)] }
+    }
+}
+
+/// One side of a proximity: every one of these has to be near the other side. Never empty, and more than one on one side
+/// at most: `(a AND b) w/5 c` is a `c` with an `a` within five words of it, and a `b` too.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Side {
+    /// In the order typed.
+    pub all_of: Vec<Operand>,
+}
+
+impl Side {
+    /// Alternatives alone, without AND.
+    pub fn of(operand: Operand) -> Side {
+        Side { all_of: vec![operand] }
+    }
+
+    /// Every text in it, at any depth.
+    pub fn texts(&self) -> Vec<&TextQuery> {
+        let places = self.all_of.iter().flat_map(|operand| &operand.any_of);
+        places
+            .flat_map(|place| match place {
+                Place::Text(text) => vec![text],
+                Place::Near(near) => [near.left.texts(), near.right.texts()].concat(),
+            })
+            .collect()
+    }
 }
 
 /// `left w/n right` (either order) or `left pre/n right` (left first), inside one message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Near {
     /// The side typed first.
-    pub left: Operand,
+    pub left: Side,
     /// The side typed second.
-    pub right: Operand,
+    pub right: Side,
     /// In words; adjacent words are 1 apart. At least 1.
     pub distance: u32,
     /// `pre/n`: left comes before right.
     pub ordered: bool,
+    /// `NOT w/n`, `NOT pre/n`: a place of the left side without any of the right one so near, or overlapping it. Neither
+    /// side has AND then.
+    pub absent: bool,
 }
 
 /// `left turns/n right`: in messages at most n apart, in either order, whoever speaks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Turns {
     /// The side typed first.
-    pub left: Operand,
+    pub left: Side,
     /// The side typed second.
-    pub right: Operand,
+    pub right: Side,
     /// In messages; 0 is the same message.
     pub distance: u32,
 }

@@ -2,39 +2,23 @@
 
 use super::compile::{Compiled, compile, hidden, unsupported};
 use super::complaint::QueryError;
-use super::expand::{DocumentSet, Gathered};
+use super::cursor::{Cursor, CursorError};
 use super::facets::{Facet, FacetCollector, FacetCount, readable};
-use super::highlight::{Snippet, snippets};
+use super::found::Found;
+use super::highlight::{Snippet, raw_snippets, snippets};
 use super::matcher::Matcher;
+use super::order::{Order, Place, Placed, Sort};
 use super::parse::Located;
 use super::query::Query as Tree;
+use super::ranking::Ranking;
 use crate::conversation::{Conversation, StoredConversation};
 use crate::index::{IndexError, Reader};
 use jiff::tz::TimeZone;
-use rayon::prelude::*;
-use std::collections::BTreeSet;
-use tantivy::collector::sort_key::{SortBySimilarityScore, SortByStaticFastValue, SortByString};
-use tantivy::collector::{Count, DocSetCollector, TopDocs};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocAddress, Order, Term};
-
-/// What hits are ordered by; the key of the conversation breaks ties, so the order is the same after any rebuild.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
-    /// Best match first.
-    Relevance,
-    /// Latest start first.
-    Start,
-    /// Latest end first.
-    End,
-    /// Highest MCS first.
-    Mcs,
-    /// Longest first.
-    Duration,
-    /// Most transfers first.
-    Transfers,
-}
+use tantivy::{DocAddress, Term};
 
 /// A question to the index.
 #[derive(Clone, Debug)]
@@ -68,11 +52,31 @@ pub struct SearchAnswer {
     pub hits: Hits,
 }
 
-/// Addresses of the hits, and what it takes to show them. Hits are loaded one by one, so that any number can be printed.
+/// The hits, and what it takes to show them. They are found a stretch at a time and loaded one by one, so that any number
+/// can be printed: asked for in order, a million of them cost no more memory than a few thousand.
 pub struct Hits {
-    addresses: Vec<(Option<f32>, DocAddress)>,
+    found: Found,
+    order: Order,
+    query: Tree,
+    /// Where the page before ended.
+    after: Option<Place>,
+    len: usize,
+    /// Hits behind `after`; `len` of them are given.
+    left: u64,
+    window: Mutex<Window>,
     matcher: Matcher,
 }
+
+/// The hits from `start` on that are at hand.
+#[derive(Default)]
+struct Window {
+    start: usize,
+    placed: Vec<Placed>,
+    last: Option<Place>,
+}
+
+/// Hits that are found in one walk over all. Larger ones cost memory, smaller ones more walks: each goes over every hit.
+const WINDOW: usize = 1 << 14;
 
 /// One hit, loaded.
 pub struct Hit {
@@ -92,6 +96,9 @@ pub enum SearchError {
     /// The query cannot be answered.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// The cursor does not belong to the request.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
     /// The index cannot be read.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -108,6 +115,18 @@ impl From<tantivy::TantivyError> for SearchError {
 /// # Errors
 /// [`SearchError::Query`] names every form that this version does not answer; none is dropped.
 pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchAnswer, SearchError> {
+    search_after(reader, request, None)
+}
+
+/// As [`search`], with the hits behind a cursor. Totals and facets are those of all that match.
+///
+/// # Errors
+/// As [`search`]; [`SearchError::Cursor`] where the cursor is that of another query or order.
+pub fn search_after(
+    reader: &Reader,
+    request: &SearchRequest,
+    cursor: Option<&Cursor>,
+) -> Result<SearchAnswer, SearchError> {
     let refused = unsupported(&request.query);
     if !refused.is_empty() {
         return Err(QueryError { query: request.text.clone(), complaints: refused, more: 0 }.into());
@@ -115,38 +134,59 @@ pub fn search(reader: &Reader, request: &SearchRequest) -> Result<SearchAnswer, 
     let tree = &request.query.query;
     let matcher = Matcher::new(tree);
     let Compiled { candidates, exact, ranks } = compile(tree, reader.fields());
-    let candidates = without_superseded(reader, candidates);
-    let others = hidden_documents(reader, tree)?;
-    let left_out = match &others {
-        None => 0,
+    let sort = request.sort.unwrap_or(if ranks { Sort::Relevance } else { Sort::Start });
+    if let Some(cursor) = cursor {
+        cursor.check(tree, sort, request.reverse)?;
+    }
+    let proven = |found: Found, matcher: &Matcher| if exact { Ok(found) } else { found.verified(reader, matcher) };
+    let candidates = Found::of(reader, &*candidates)?;
+    let (found, left_out) = match hidden_documents(reader, tree)? {
+        None => (candidates, 0),
         Some(others) => {
-            let both = vec![(Occur::Must, candidates.box_clone()), (Occur::Must, others.box_clone())];
-            let both: Box<dyn Query> = Box::new(BooleanQuery::new(both));
-            let seen = Matcher::of_everything(tree);
-            let found = if exact { both } else { verified(reader, &seen, both)? };
-            reader.searcher().search(&found, &Count)? as u64
+            let others = Found::of(reader, &*others)?;
+            let left_out = proven(candidates.clone().and(&others), &Matcher::of_everything(tree))?.len();
+            (candidates.without(&others), left_out)
         }
     };
-    let visible = without(candidates, others);
-    let query = if exact { visible } else { verified(reader, &matcher, visible)? };
+    let found = proven(found, &matcher)?;
 
-    let sort = request.sort.unwrap_or(if ranks { Sort::Relevance } else { Sort::Start });
-    let facets = FacetCollector { facets: &request.facets, fields: *reader.fields() };
-    let searcher = reader.searcher();
-    let (total, counts) = searcher.search(&query, &(Count, facets))?;
-    let limit = request.limit.unwrap_or(usize::MAX).min(total);
-    let addresses = if limit == 0 { Vec::new() } else { ordered(reader, &*query, sort, request.reverse, limit)? };
-    let facets =
-        request.facets.iter().zip(counts).map(|(facet, counts)| (*facet, readable(*facet, counts, &request.tz)));
-    Ok(SearchAnswer { total: total as u64, left_out, facets: facets.collect(), hits: Hits { addresses, matcher } })
+    let total = found.len();
+    let counts = if request.facets.is_empty() { Vec::new() } else { counted(reader, &found, &request.facets)? };
+    let facets = request.facets.iter().zip(counts);
+    let facets = facets.map(|(facet, counts)| (*facet, readable(*facet, counts, &request.tz))).collect();
+    let hits = Hits::of(reader, request, found, sort, cursor, matcher)?;
+    Ok(SearchAnswer { total, left_out, facets, hits })
 }
 
-fn without_superseded(reader: &Reader, query: Box<dyn Query>) -> Box<dyn Query> {
-    if reader.superseded().is_empty() {
-        return query;
+/// Calls `each` with the key of every conversation that matches, bytewise ascending, whatever the request's order and limit.
+///
+/// # Errors
+/// As [`search`].
+pub fn for_each_key(reader: &Reader, request: &SearchRequest, each: &mut dyn FnMut(&str)) -> Result<(), SearchError> {
+    let by_key =
+        SearchRequest { sort: Some(Sort::Key), reverse: false, limit: None, facets: Vec::new(), ..request.clone() };
+    let hits = search(reader, &by_key)?.hits;
+    let mut after = None;
+    loop {
+        let (placed, last) = hits.order.page(reader, &hits.found, after.as_ref(), WINDOW, true)?;
+        if placed.is_empty() {
+            return Ok(());
+        }
+        placed.iter().for_each(|placed| each(&placed.key));
+        after = last;
     }
-    let hidden = DocumentSet::new(reader.searcher(), reader.superseded());
-    Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, Box::new(hidden))]))
+}
+
+/// Counts all asked facets over what was found.
+fn counted(reader: &Reader, found: &Found, facets: &[Facet]) -> tantivy::Result<Vec<super::facets::Counts>> {
+    let collector = FacetCollector { facets, fields: *reader.fields() };
+    let mut counts = Vec::new();
+    for (ordinal, segment) in reader.searcher().segment_readers().iter().enumerate() {
+        let mut child = collector.for_segment(ordinal as u32, segment)?;
+        found.in_segment(ordinal).for_each(|doc| child.collect(doc, 0.0));
+        counts.push(child.harvest());
+    }
+    collector.merge_fruits(counts)
 }
 
 /// The documents that a query does not show because it does not name their type. An index without any pays nothing.
@@ -161,91 +201,102 @@ fn hidden_documents(reader: &Reader, tree: &Tree) -> Result<Option<Box<dyn Query
     Ok((!clauses.is_empty()).then(|| Box::new(BooleanQuery::new(clauses)) as Box<dyn Query>))
 }
 
-fn without(query: Box<dyn Query>, others: Option<Box<dyn Query>>) -> Box<dyn Query> {
-    let Some(others) = others else { return query };
-    let others: Box<dyn Query> = Box::new(Gathered(others.into()));
-    Box::new(BooleanQuery::new(vec![(Occur::Must, query), (Occur::MustNot, others)]))
-}
-
-/// Puts every candidate to the matcher, on all cores, and keeps those that hold. Ranking stays the candidates'.
-fn verified(reader: &Reader, matcher: &Matcher, candidates: Box<dyn Query>) -> Result<Box<dyn Query>, SearchError> {
-    let mut addresses: Vec<DocAddress> = reader.searcher().search(&candidates, &DocSetCollector)?.into_iter().collect();
-    // In order, neighbours share a block of the document store.
-    addresses.sort_unstable();
-    let found: BTreeSet<DocAddress> = addresses
-        .par_chunks(256)
-        .map(|chunk| {
-            let mut found = Vec::new();
-            for address in chunk {
-                if matcher.matches(&reader.load(*address)?) {
-                    found.push(*address);
-                }
-            }
-            Ok(found)
-        })
-        .collect::<Result<Vec<_>, IndexError>>()?
-        .into_iter()
-        .flatten()
-        .collect();
-    let found = DocumentSet::new(reader.searcher(), &found);
-    Ok(Box::new(BooleanQuery::new(vec![(Occur::Must, candidates), (Occur::Must, Box::new(found))])))
-}
-
-fn ordered(
-    reader: &Reader,
-    query: &dyn Query,
-    sort: Sort,
-    reverse: bool,
-    limit: usize,
-) -> Result<Vec<(Option<f32>, DocAddress)>, SearchError> {
-    let searcher = reader.searcher();
-    let order = if reverse { Order::Asc } else { Order::Desc };
-    let key = || (SortByString::for_field("key"), Order::Asc);
-    let top = TopDocs::with_limit(limit);
-    fn plain<K>(found: Vec<(K, DocAddress)>) -> Vec<(Option<f32>, DocAddress)> {
-        found.into_iter().map(|(_, address)| (None, address)).collect()
-    }
-    let by_time = |field: &str| (SortByStaticFastValue::<i64>::for_field(field), order);
-    Ok(match sort {
-        Sort::Relevance => {
-            let found = searcher.search(query, &top.order_by(((SortBySimilarityScore, order), key())))?;
-            found.into_iter().map(|((score, _), address)| (Some(score), address)).collect()
-        }
-        Sort::Start => plain(searcher.search(query, &top.order_by((by_time("start"), key())))?),
-        Sort::End => plain(searcher.search(query, &top.order_by((by_time("end"), key())))?),
-        Sort::Duration => plain(searcher.search(query, &top.order_by((by_time("duration"), key())))?),
-        Sort::Mcs => {
-            let mcs = (SortByStaticFastValue::<f64>::for_field("mcs"), order);
-            plain(searcher.search(query, &top.order_by((mcs, key())))?)
-        }
-        Sort::Transfers => {
-            let transfers = (SortByStaticFastValue::<u64>::for_field("transfers"), order);
-            plain(searcher.search(query, &top.order_by((transfers, key())))?)
-        }
-    })
-}
-
 impl Hits {
+    fn of(
+        reader: &Reader,
+        request: &SearchRequest,
+        found: Found,
+        sort: Sort,
+        cursor: Option<&Cursor>,
+        matcher: Matcher,
+    ) -> Result<Hits, SearchError> {
+        let query = request.query.query.clone();
+        let ranking = match sort {
+            Sort::Relevance => {
+                let frozen = cursor.map(|cursor| cursor.statistics.as_slice());
+                Some(Ranking::of(reader, &query, frozen)?.ok_or(CursorError::Unreadable)?)
+            }
+            _ => None,
+        };
+        let order = Order { sort, reverse: request.reverse, ranking };
+        let after = cursor.map(|cursor| cursor.place.clone());
+        let left = if request.limit == Some(0) { 0 } else { order.count(reader, &found, after.as_ref())? };
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(request.limit.unwrap_or(usize::MAX));
+        Ok(Hits { found, order, query, after, len, left, window: Mutex::default(), matcher })
+    }
+
     /// Number of hits to load.
     pub fn len(&self) -> usize {
-        self.addresses.len()
+        self.len
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.addresses.is_empty()
+        self.len == 0
     }
 
-    /// Loads a hit with at most `max_snippets` snippets.
+    /// The order of the hits.
+    pub fn sort(&self) -> Sort {
+        self.order.sort
+    }
+
+    /// Where the next page begins; `None` where these are the last hits. `now_ms`: the moment that the query was parsed at.
+    ///
+    /// # Errors
+    /// When the index is damaged.
+    pub fn next(&self, reader: &Reader, now_ms: i64) -> Result<Option<Cursor>, IndexError> {
+        if self.len as u64 >= self.left || self.len == 0 {
+            return Ok(None);
+        }
+        let window = self.window_with(reader, self.len - 1)?;
+        let statistics = self.order.ranking.as_ref().map_or(&[][..], |ranking| ranking.numbers());
+        let cursor = |place: &Place| {
+            Cursor::new(&self.query, self.order.sort, self.order.reverse, now_ms, place.clone(), statistics)
+        };
+        Ok(window.last.as_ref().map(cursor))
+    }
+
+    /// The window that holds the hit `at`. Asked for in order, each is found once.
+    fn window_with(&self, reader: &Reader, at: usize) -> Result<MutexGuard<'_, Window>, IndexError> {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if at < window.start {
+            *window = Window::default();
+        }
+        while at >= window.start + window.placed.len() {
+            let start = window.start + window.placed.len();
+            let after = window.last.as_ref().or(self.after.as_ref());
+            let wanted = WINDOW.min(self.len.saturating_sub(start));
+            let (placed, last) = self.order.page(reader, &self.found, after, wanted, false)?;
+            if placed.is_empty() {
+                return Err(IndexError::Damaged(format!("hit {at} of {} is not there", self.len)));
+            }
+            *window = Window { start, placed, last };
+        }
+        Ok(window)
+    }
+
+    fn address(&self, reader: &Reader, at: usize) -> Result<(Option<f32>, DocAddress), IndexError> {
+        let window = self.window_with(reader, at)?;
+        let placed = &window.placed[at - window.start];
+        Ok((self.order.score(placed), placed.address))
+    }
+
+    /// Loads a hit with at most `max_snippets` snippets. Best in order: see [`Hits`].
     ///
     /// # Errors
     /// When the index is damaged.
     pub fn load(&self, reader: &Reader, at: usize, max_snippets: usize) -> Result<Hit, IndexError> {
-        let (score, address) = self.addresses[at];
+        let (score, address) = self.address(reader, at)?;
         let stored = reader.load(address)?;
         let merged = stored.merged();
-        let highlights = if max_snippets == 0 { Vec::new() } else { self.matcher.highlights(&stored, &merged) };
-        let snippets = snippets(&merged, &highlights, max_snippets);
-        Ok(Hit { stored, merged, score, snippets })
+        let mut found = Vec::new();
+        if max_snippets > 0 {
+            found = snippets(&merged, &self.matcher.highlights(&stored, &merged), max_snippets);
+            let more = max_snippets - found.len();
+            if more > 0 && self.matcher.reads_raw() {
+                found.extend(raw_snippets(&merged, &self.matcher.raw_highlights(&stored, &merged), more));
+            }
+        }
+        Ok(Hit { stored, merged, score, snippets: found })
     }
 }

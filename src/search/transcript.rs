@@ -1,8 +1,10 @@
 //! A conversation as the matcher sees it: every line cut into words, once.
 
-use crate::conversation::{Conversation, Role, plain_text};
+use crate::conversation::{Conversation, Message, Role, plain_text};
 use crate::index::tokenizer::words;
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// One line, cut into words.
 pub(super) struct Line {
@@ -17,6 +19,7 @@ struct WordAt {
     /// Byte range in the line's plain text.
     range: Range<usize>,
     position: usize,
+    is_part: bool,
 }
 
 /// A word, or a part of one, of a line.
@@ -34,7 +37,12 @@ impl Line {
         while let Some(word) = reader.next_word() {
             let from = folded.len();
             folded.push_str(word.text);
-            found.push(WordAt { folded: from..folded.len(), range: word.start..word.end, position: word.position });
+            found.push(WordAt {
+                folded: from..folded.len(),
+                range: word.start..word.end,
+                position: word.position,
+                is_part: word.is_part,
+            });
         }
         Line { role, words: found, folded }
     }
@@ -50,12 +58,44 @@ impl Line {
         self.words[from..].iter().take_while(move |word| word.position == position).map(|word| self.at(word))
     }
 
+    /// The smallest pieces, in order: the parts of words that have some, else the words.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = LineWord<'_>> {
+        let has_parts = |at: usize| self.words.get(at + 1).is_some_and(|next| next.is_part);
+        let pieces = self.words.iter().enumerate().filter(move |(at, word)| word.is_part || !has_parts(*at));
+        pieces.map(|(_, word)| self.at(word))
+    }
+
     fn at(&self, word: &WordAt) -> LineWord<'_> {
         LineWord { folded: &self.folded[word.folded.clone()], range: word.range.clone(), position: word.position }
     }
 }
 
-/// All lines of a conversation, in order.
-pub(super) fn lines(conversation: &Conversation) -> Vec<Line> {
-    conversation.messages.iter().map(|message| Line::of(message.role, &plain_text(message))).collect()
+/// All lines of a conversation, in order, in both readings.
+pub(super) struct Transcript<'c> {
+    conversation: Cow<'c, Conversation>,
+    plain: Vec<Line>,
+    /// Only a query with `raw:` pays for reading them.
+    raw: OnceLock<Vec<Line>>,
+}
+
+impl<'c> Transcript<'c> {
+    pub(super) fn of(conversation: Cow<'c, Conversation>) -> Transcript<'c> {
+        let line = |message: &Message| Line::of(message.role, &plain_text(message));
+        let plain = conversation.messages.iter().map(line).collect();
+        Transcript { conversation, plain, raw: OnceLock::new() }
+    }
+
+    /// The conversation itself.
+    pub(super) fn conversation(&self) -> &Conversation {
+        &self.conversation
+    }
+
+    /// The lines as people read them, or as they were received.
+    pub(super) fn lines(&self, raw: bool) -> &[Line] {
+        let line = |message: &Message| Line::of(message.role, &message.text);
+        if !raw {
+            return &self.plain;
+        }
+        self.raw.get_or_init(|| self.conversation.messages.iter().map(line).collect())
+    }
 }

@@ -41,14 +41,19 @@ pub(super) fn test(field: Field, typed: &str, quoted: bool, options: &ParseOptio
         Kind::Number => refuse_list(field, typed).and_then(|()| compared(typed, number)).map(Test::Number),
         Kind::Code(labels) => code(field, labels, typed),
         Kind::Choice(choices) => {
+            if let Some(name) = find(choices, typed) {
+                return Ok(Test::Is(name.to_owned()));
+            }
+            if quoted && is_open(field) {
+                return Ok(Test::Is(typed.to_lowercase()));
+            }
             refuse_list(field, typed)?;
-            find(choices, typed).map(|name| Test::Is(name.to_owned())).ok_or_else(|| {
-                unknown(
-                    field,
-                    typed,
-                    choices.iter().flat_map(|c| std::iter::once(c.name).chain(c.also.iter().copied())),
-                )
-            })
+            let names = choices.iter().flat_map(|c| std::iter::once(c.name).chain(c.also.iter().copied()));
+            let mut fault = unknown(field, typed, names);
+            if is_open(field) {
+                fault.message.push_str("; if LivePerson sends it all the same, quote it");
+            }
+            Err(fault)
         }
         Kind::Flag => match typed.to_ascii_lowercase().as_str() {
             "true" | "yes" => Ok(Test::Flag(true)),
@@ -56,6 +61,16 @@ pub(super) fn test(field: Field, typed: &str, quoted: bool, options: &ParseOptio
             _ => Err(Fault::new(format!("`{}:` is `true` or `false`, not `{typed}`", field.name()))),
         },
     }
+}
+
+/// Whether LivePerson may send values that are in no list of ours: every enumeration of theirs is open.
+fn is_open(field: Field) -> bool {
+    matches!(field, Field::Type | Field::Device | Field::Status)
+}
+
+/// Whether the value is one of the field's list, as printed.
+pub(super) fn is_known(field: Field, value: &str) -> bool {
+    matches!(field.kind(), Kind::Choice(choices) if find(choices, value) == Some(value))
 }
 
 fn refuse_list(field: Field, typed: &str) -> Result<(), Fault> {

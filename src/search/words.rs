@@ -3,7 +3,9 @@
 //! Index, matcher and highlights all decide through [`WordPattern::matches`], so they cannot disagree about what a
 //! wildcard or a fuzzy word finds.
 
+use super::pattern::is_address;
 use super::query::TextPattern;
+use super::stem::Stem;
 use crate::index::tokenizer::{fold, fold_words};
 use regex::Regex;
 
@@ -14,6 +16,8 @@ pub(super) enum WordSequence {
     AnyWord,
     /// These, at adjacent positions.
     Words(Vec<WordPattern>),
+    /// These digits, in one word or in several groups of digits that follow each other. Only in transcripts.
+    Digits(String),
 }
 
 /// What one word has to look like.
@@ -23,8 +27,12 @@ pub(super) enum WordPattern {
     Exactly(String),
     /// The whole word matches; every match starts with `prefix`.
     Matching { expression: Regex, prefix: String },
-    /// At most `distance` letters changed, added, lost or swapped.
-    Like { word: String, distance: u8 },
+    /// At most `distance` letters changed, added, lost or swapped; every match starts with `prefix`.
+    Like { word: String, distance: u8, prefix: String },
+    /// Has this stem.
+    Stemmed(Stem),
+    /// Digits only, of a value in this range.
+    Number { low: u64, high: u64 },
 }
 
 impl WordPattern {
@@ -35,10 +43,16 @@ impl WordPattern {
             WordPattern::Matching { expression, prefix } => {
                 word.starts_with(prefix.as_str()) && expression.is_match(word)
             }
-            WordPattern::Like { word: wanted, distance } => {
+            WordPattern::Like { word: wanted, distance, prefix } => {
                 // A letter has at most four bytes: far-off lengths need no look at the letters.
-                word.len().abs_diff(wanted.len()) <= 4 * usize::from(*distance)
+                word.starts_with(prefix.as_str())
+                    && word.len().abs_diff(wanted.len()) <= 4 * usize::from(*distance)
                     && strsim::osa_distance(word, wanted) <= usize::from(*distance)
+            }
+            WordPattern::Stemmed(stem) => stem.matches(word),
+            WordPattern::Number { low, high } => {
+                word.bytes().all(|byte| byte.is_ascii_digit())
+                    && word.parse().is_ok_and(|number: u64| (*low..=*high).contains(&number))
             }
         }
     }
@@ -48,7 +62,9 @@ impl WordPattern {
         match self {
             WordPattern::Exactly(word) => word,
             WordPattern::Matching { prefix, .. } => prefix,
-            WordPattern::Like { .. } => "",
+            WordPattern::Like { prefix, .. } => prefix,
+            WordPattern::Stemmed(stem) => stem.prefix(),
+            WordPattern::Number { .. } => "",
         }
     }
 }
@@ -69,15 +85,50 @@ impl WordSequence {
                 fold_words(text).into_iter().map(WordPattern::Exactly).collect()
             }
             TextPattern::Wildcard(text) => wildcard_words(text)?,
-            TextPattern::Fuzzy { word, distance } => {
-                fold_words(word).into_iter().map(|word| WordPattern::Like { word, distance: *distance }).collect()
+            TextPattern::Fuzzy { word, distance, kept } => fuzzy_words(word, *distance, *kept)?,
+            TextPattern::Stem { word, language } => {
+                fold_words(word).iter().map(|word| WordPattern::Stemmed(Stem::of(word, *language))).collect()
             }
+            TextPattern::Number { low, high } => vec![WordPattern::Number { low: *low, high: *high }],
             TextPattern::Regex(expression) => vec![regular_expression(expression)?],
         };
         if words.is_empty() {
             return Err("this holds nothing that counts as a word, so it can match nothing".into());
         }
         Ok(WordSequence::Words(words))
+    }
+
+    /// As [`WordSequence::of`], for the lines of a transcript: a bare run of digits is found there however it was spaced.
+    pub(super) fn in_transcript(pattern: &TextPattern) -> Result<WordSequence, String> {
+        let words = WordSequence::of(pattern)?;
+        match (pattern, &words) {
+            (TextPattern::Word(_), WordSequence::Words(one)) => match &one[..] {
+                [WordPattern::Exactly(run)] if is_digit_run(run) => Ok(WordSequence::Digits(run.clone())),
+                _ => Ok(words),
+            },
+            _ => Ok(words),
+        }
+    }
+}
+
+/// Digits in a row that are looked for in groups too: from six, because shorter ones are mostly amounts and dates, up to
+/// forty, because each digit more is another two words to look up.
+const DIGIT_RUN: std::ops::RangeInclusive<usize> = 6..=40;
+
+fn is_digit_run(word: &str) -> bool {
+    DIGIT_RUN.contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn fuzzy_words(word: &str, distance: u8, kept: usize) -> Result<Vec<WordPattern>, String> {
+    let mut words = fold_words(word);
+    if kept == 0 {
+        let any = |word| WordPattern::Like { word, distance, prefix: String::new() };
+        return Ok(words.into_iter().map(any).collect());
+    }
+    let prefix = fold(&word.chars().take(kept).collect::<String>());
+    match (words.pop(), words.is_empty()) {
+        (Some(word), true) if word.starts_with(&prefix) => Ok(vec![WordPattern::Like { word, distance, prefix }]),
+        _ => Err("a fuzzy word whose first letters have to stand is a single word; this is several".into()),
     }
 }
 
@@ -86,7 +137,7 @@ fn wildcard_words(text: &str) -> Result<Vec<WordPattern>, String> {
         .chars()
         .map(|c| match c {
             '*' => STAR,
-            '?' => ONE,
+            '?' if !is_address(text) => ONE,
             other => other,
         })
         .collect();
@@ -197,7 +248,10 @@ mod tests {
 
     #[test]
     fn fuzzy_counts_letters() {
-        let fuzzy = |distance| TextPattern::Fuzzy { word: "refnd".into(), distance };
+        let fuzzy = |distance| TextPattern::Fuzzy { word: "refnd".into(), distance, kept: 0 };
+        let kept = TextPattern::Fuzzy { word: "banana".into(), distance: 1, kept: 2 };
+        check(kept.clone(), "batana", true);
+        check(kept.clone(), "bxnana", false);
         check(fuzzy(1), "refund", true);
         check(fuzzy(1), "refunds", false);
         check(fuzzy(2), "refunds", true);

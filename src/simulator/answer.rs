@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::calendar::{FileSpec, HOUR_MS};
 use super::oauth::percent_encode;
+use super::others::DataType;
 use super::script::Fault;
 
 /// Services the Domain API knows; all live at the API's host and port.
@@ -45,9 +46,9 @@ pub(super) fn base_resource(account: &str, origin: &str) -> Value {
 }
 
 /// A listing of files, changed by the faults that hit it. One file comes as an object.
-pub(super) fn listing(account: &str, origin: &str, files: &[FileSpec], faults: &[Fault]) -> Value {
-    let self_address = format!("{}/engagement", root(account, origin));
-    let mut entries: Vec<Value> = files.iter().map(|file| entry(file, &self_address)).collect();
+pub(super) fn listing(account: &str, origin: &str, data_type: DataType, files: &[FileSpec], faults: &[Fault]) -> Value {
+    let self_address = format!("{}/{}", root(account, origin), data_type.path());
+    let mut entries: Vec<Value> = files.iter().map(|file| entry(file, data_type, &self_address)).collect();
     let mut shown_account = account.to_owned();
     for fault in faults {
         match fault {
@@ -57,8 +58,8 @@ pub(super) fn listing(account: &str, origin: &str, files: &[FileSpec], faults: &
                 entries.push(additional(name, &href, files));
             }
             Fault::ForeignHost(href) => {
-                let name = "Engagement.1772323200000.1772326800000.part-00009-0.gz";
-                entries.push(additional(name, href, files));
+                let name = format!("{}.1772323200000.1772326800000.part-00009-0.gz", data_type.prefix());
+                entries.push(additional(&name, href, files));
             }
             Fault::RepeatedEntry => entries.extend(entries.first().cloned()),
             _ => {}
@@ -144,8 +145,8 @@ fn root(account: &str, origin: &str) -> String {
 }
 
 /// One entry; some names lack `.gz` while the address has it.
-fn entry(file: &FileSpec, self_address: &str) -> Value {
-    let name = file.name();
+fn entry(file: &FileSpec, data_type: DataType, self_address: &str) -> Value {
+    let name = data_type.name_of(file);
     let bare = (file.start_ms / HOUR_MS + i64::from(file.part)) % 8 == 3;
     let shown = if bare { name.trim_end_matches(".gz") } else { &name };
     let href = format!("{self_address}/{name}");

@@ -9,6 +9,7 @@ mod plan;
 mod record;
 mod sde;
 pub(super) mod search;
+pub(super) mod segments;
 mod talk;
 mod truth;
 

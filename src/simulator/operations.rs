@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::messaging::{MessagingWorld, figures};
+use super::messaging::{MessagingWorld, figures, segments};
 use super::request::{Refusal, parameter};
 use super::world::World;
 
@@ -20,16 +20,21 @@ const BUCKET_MS: i64 = 5 * MINUTE_MS;
 const LONGEST_MINUTES: i64 = 1_440;
 const SHORTEST_INTERVAL_MINUTES: i64 = 5;
 
-/// Methods under `/operations/api/account/{accountId}/`.
+/// Methods under `/operations/api/account/{accountId}/`, and the estimated wait time, which has an address of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     QueueHealth,
     EngagementActivity,
     AgentActivity,
+    QueueState,
+    Sla,
     MessagingConversation,
     MessagingQueueHealth,
     MessagingQueueHealthNow,
     MessagingCsat,
+    SkillSegments,
+    AgentSegments,
+    EstimatedWait,
 }
 
 impl Method {
@@ -39,10 +44,14 @@ impl Method {
             ["queuehealth"] => Self::QueueHealth,
             ["engactivity"] => Self::EngagementActivity,
             ["agentactivity"] => Self::AgentActivity,
+            ["queuestate"] => Self::QueueState,
+            ["sla"] => Self::Sla,
             ["msgconversation"] => Self::MessagingConversation,
             ["msgqueuehealth"] => Self::MessagingQueueHealth,
             ["msgqueuehealth", "current", ""] => Self::MessagingQueueHealthNow,
             ["msgcsatdistribution"] => Self::MessagingCsat,
+            ["msgskillsegments"] => Self::SkillSegments,
+            ["msgagentsegments"] => Self::AgentSegments,
             _ => return None,
         })
     }
@@ -138,6 +147,17 @@ impl Frame {
         Self { from_ms, to_ms, step_ms: None, stamp: Stamp::Start }
     }
 
+    /// The same with the intervals that are asked for; they must divide it.
+    pub(super) fn in_intervals(self, parameters: &Parameters) -> Result<Self, Refusal> {
+        let Some(minutes) = parameters.minutes("interval")? else { return Ok(self) };
+        let step_ms = minutes.saturating_mul(MINUTE_MS);
+        let length_ms = self.to_ms - self.from_ms;
+        if minutes < SHORTEST_INTERVAL_MINUTES || step_ms > length_ms || length_ms % step_ms != 0 {
+            return Err(Refusal::bad("interval must be at least 5 minutes and a divisor of the time"));
+        }
+        Ok(Self { step_ms: Some(step_ms), ..self })
+    }
+
     /// Number of intervals; the earliest one holds the rest.
     pub(super) fn slots(&self) -> usize {
         self.step_ms.map_or(0, |step_ms| ((self.to_ms - self.from_ms + step_ms - 1) / step_ms) as usize)
@@ -170,6 +190,15 @@ impl Frame {
             whole["metricsByIntervals"] = self.intervals(bodies);
         }
         whole
+    }
+
+    /// The list of intervals whose figures stand beside the timestamp.
+    pub(super) fn bare_intervals(&self, bodies: Vec<Value>) -> Value {
+        let intervals = bodies.into_iter().enumerate().map(|(cell, mut body)| {
+            body["timestamp"] = json!(self.span(cell).0);
+            body
+        });
+        intervals.collect()
     }
 
     /// The list of intervals.
@@ -246,13 +275,18 @@ pub(super) fn answer(
     now_ms: i64,
 ) -> Result<Value, Refusal> {
     let version = parameters.text("v");
-    if version.is_none() && method != Method::QueueHealth {
+    if version.is_none() && !matches!(method, Method::QueueHealth | Method::EstimatedWait) {
         return Err(Refusal::bad("v is required"));
     }
     let body = match method {
         Method::QueueHealth => chat::queue_health(world, parameters, now_ms),
         Method::EngagementActivity => chat::engagement_activity(world, parameters, now_ms),
         Method::AgentActivity => chat::agent_activity(world, parameters, now_ms),
+        Method::QueueState => chat::queue_state(world, parameters, now_ms),
+        Method::Sla => chat::sla(world, parameters, now_ms),
+        Method::SkillSegments => segments::skill_segments(messaging, parameters, now_ms),
+        Method::AgentSegments => segments::agent_segments(messaging, parameters, now_ms),
+        Method::EstimatedWait => segments::estimated_wait(messaging, parameters, now_ms),
         Method::MessagingConversation => figures::conversations(messaging, parameters, now_ms),
         Method::MessagingQueueHealth => figures::queue_health(messaging, parameters, now_ms),
         Method::MessagingQueueHealthNow => Ok(figures::queue_health_now(messaging, parameters, now_ms)),

@@ -22,6 +22,7 @@ use super::history;
 use super::messaging::{MessagingWorld, figures, search};
 use super::oauth::{SignedRequest, Verifier, percent_decode};
 use super::operations;
+use super::others::{self, DataType};
 use super::request::{Asked, Refusal, Reply, object, parameter};
 use super::script::{Appears, Fault, RequestKind, Stage};
 use super::server::{ClockCell, Counters, wall_ms};
@@ -64,6 +65,7 @@ pub(super) struct Shared {
     pub(super) recent: Mutex<VecDeque<Instant>>,
     pub(super) rate_limit_per_second: Option<u32>,
     pub(super) job_delay_ms: i64,
+    pub(super) other_data_types: bool,
     pub(super) making: Making,
 }
 
@@ -73,7 +75,7 @@ enum Wish {
     Service(Option<String>),
     Base,
     Schema,
-    Listing,
+    Listing(DataType),
     File(String),
     Token,
     Login,
@@ -100,7 +102,7 @@ impl Wish {
         match self {
             Self::Service(_) => RequestKind::Domain,
             Self::Base | Self::Schema => RequestKind::Resource,
-            Self::Listing => RequestKind::Listing,
+            Self::Listing(_) => RequestKind::Listing,
             Self::File(_) => RequestKind::Download,
             Self::Token => RequestKind::Token,
             Self::Login | Self::Refresh | Self::Logout => RequestKind::Login,
@@ -172,7 +174,8 @@ pub(super) async fn answer(shared: &Shared, door: Door, request: Request) -> Res
             json(StatusCode::OK, &base, &faults)
         }
         Wish::Schema => shared.schema(query, &faults),
-        Wish::Listing => shared.listing(query, &faults),
+        Wish::Listing(data_type) if !shared.has(data_type) => shared.error(404, "Not found"),
+        Wish::Listing(data_type) => shared.listing(data_type, query, &faults),
         Wish::File(name) => shared.download(door, &name, &faults).await,
         wish => match to_bytes(body, LONGEST_BODY).await {
             Ok(body) if wish.access() == Access::Nothing => {
@@ -196,8 +199,13 @@ fn wish(path: &str) -> Option<(String, Wish)> {
         }
         ["data_access_le", "account", account, "le"] => (account, Wish::Base),
         ["data_access_le", "account", account, "le", "schema"] => (account, Wish::Schema),
-        ["data_access_le", "account", account, "le", "engagement"] => (account, Wish::Listing),
-        ["data_access_le", "account", account, "le", "engagement", name] => (account, Wish::File(name.to_owned())),
+        ["data_access_le", "account", account, "le", data_type] => {
+            (account, Wish::Listing(DataType::of_path(data_type)?))
+        }
+        ["data_access_le", "account", account, "le", data_type, name] => {
+            DataType::of_path(data_type)?;
+            (account, Wish::File(name.to_owned()))
+        }
         ["sentinel", "api", "v2", "account", account, "app", "token"] => (account, Wish::Token),
         ["api", "account", account, "login"] => (account, Wish::Login),
         ["api", "account", account, "refresh"] => (account, Wish::Refresh),
@@ -211,6 +219,9 @@ fn wish(path: &str) -> Option<(String, Wish)> {
         ["messaging_history", "api", "account", account, "agent-view", "summary"] => (account, Wish::AgentsSummary),
         ["operations", "api", "account", account, ref method @ ..] => {
             (account, Wish::Operations(operations::Method::of(method)?))
+        }
+        ["lp-messaging-ewt-app", "api", "account", account, "ewt"] => {
+            (account, Wish::Operations(operations::Method::EstimatedWait))
         }
         _ => return None,
     };
@@ -400,7 +411,7 @@ impl Shared {
     ///
     /// The documentation leaves inclusion open; half open is our choice. When the conversations
     /// happened plays no part.
-    fn listing(&self, query: &str, faults: &[Fault]) -> Response {
+    fn listing(&self, data_type: DataType, query: &str, faults: &[Fault]) -> Response {
         let time = |name| parameter(query, name).and_then(|value| value.parse::<i64>().ok());
         let (Some(from_ms), Some(to_ms)) = (time("startTime"), time("endTime")) else {
             return self.error(400, "startTime and endTime must be numbers of milliseconds");
@@ -409,13 +420,13 @@ impl Shared {
             return self.error(400, "startTime is after endTime");
         }
         let files = self.world.files_between(from_ms, to_ms);
-        let files: Vec<FileSpec> = files.filter(|file| self.exists(file)).collect();
+        let files: Vec<FileSpec> = files.filter(|file| self.exists(file, data_type)).collect();
         self.counters.listings_answered.fetch_add(1, Ordering::Relaxed);
         if files.is_empty() {
             return self.error(404, "No Available Files");
         }
         let account = &self.world.config().account_id;
-        let listing = answer::listing(account, &self.download_origin, &files, faults);
+        let listing = answer::listing(account, &self.download_origin, data_type, &files, faults);
         json(StatusCode::OK, &listing, faults)
     }
 
@@ -424,21 +435,32 @@ impl Shared {
             return self.error(404, "Files are at the address the listing names");
         }
         let evil = self.evil_names.iter().any(|evil| evil == name);
+        let (data_type, of_hour) = DataType::of_name(name).unwrap_or_else(|| (DataType::Engagement, name.to_owned()));
         let found = match evil {
             true => self.world.files().next(),
-            false => self.world.file_named(name).filter(|file| self.exists(file)),
+            false => self.world.file_named(&of_hour).filter(|file| self.has(data_type) && self.exists(file, data_type)),
         };
         match found {
-            Some(spec) => file(&self.world, &self.cache, spec, self.making, faults).await,
+            Some(spec) if data_type != DataType::Engagement => {
+                match others::bytes(&self.world, &spec, data_type, self.making.gzip_level) {
+                    Ok(bytes) => whole(StatusCode::OK, "application/gzip", Bytes::from(bytes), faults),
+                    Err(error) => self.error(500, &error.to_string()),
+                }
+            }
+            Some(spec) => file(&self.world, &self.cache, spec, &self.making, faults).await,
             None => self.error(404, "No such file"),
         }
     }
 
+    fn has(&self, data_type: DataType) -> bool {
+        data_type == DataType::Engagement || self.other_data_types
+    }
+
     /// True when the file was generated already, is not late and has not expired.
-    fn exists(&self, file: &FileSpec) -> bool {
+    fn exists(&self, file: &FileSpec, data_type: DataType) -> bool {
         let age_ms = self.clock.now_ms() - file.end_ms - self.job_delay_ms;
         let answered = self.counters.listings_answered.load(Ordering::Relaxed);
-        let name = file.name();
+        let name = data_type.name_of(file);
         let mut late = self.stage.late.iter().filter(|late| name.contains(&late.name_contains));
         let awaited = late.any(|late| match late.appears {
             Appears::AfterListings(count) => answered < count,

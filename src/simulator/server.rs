@@ -4,6 +4,7 @@
 //! LivePerson's hrefs name another host than the listing's and must be signed for it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -73,6 +74,11 @@ pub struct SimulatorConfig {
     pub gzip_level: u32,
     /// Files with more records are streamed without a length; the default is some 70 MB of JSON.
     pub records_in_memory: u64,
+    /// Data Access has agent activity, surveys and web sessions too; else they are not enabled for the account.
+    pub other_data_types: bool,
+    /// Folder that [`write_corpus`](super::write_corpus) filled with this account: downloads are read from it instead of being
+    /// made anew, so that a benchmark of a client does not measure the making.
+    pub ready_files: Option<PathBuf>,
 }
 
 impl Default for SimulatorConfig {
@@ -93,6 +99,8 @@ impl Default for SimulatorConfig {
             job_delay_ms: 300_000,
             gzip_level: 6,
             records_in_memory: 8_000,
+            other_data_types: false,
+            ready_files: None,
         }
     }
 }
@@ -243,7 +251,12 @@ pub async fn start(config: SimulatorConfig) -> Result<Simulator, SimulatorError>
         recent: Default::default(),
         rate_limit_per_second: config.rate_limit_per_second,
         job_delay_ms: config.job_delay_ms,
-        making: Making { gzip_level: config.gzip_level, records_in_memory: config.records_in_memory },
+        other_data_types: config.other_data_types,
+        making: Making {
+            gzip_level: config.gzip_level,
+            records_in_memory: config.records_in_memory,
+            ready_files: config.ready_files,
+        },
         world,
     });
     let (stop, stopped) = watch::channel(false);

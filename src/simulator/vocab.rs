@@ -28,6 +28,18 @@ pub(super) const TOPICS: [&str; 12] = [
 /// Languages with their share of conversations in permille.
 pub(super) const LANGUAGE_SHARES: [u32; 12] = [755, 55, 50, 40, 25, 15, 15, 10, 10, 5, 12, 8];
 
+/// Languages of the conversations, ISO 639-1, with their share in permille.
+pub const LANGUAGES: [(&str, u32); 12] = {
+    const CODES: [&str; 12] = ["en", "de", "es", "fr", "tr", "ja", "zh", "ko", "ar", "he", "ru", "hi"];
+    let mut languages = [("", 0); 12];
+    let mut at = 0;
+    while at < 12 {
+        languages[at] = (CODES[at], LANGUAGE_SHARES[at]);
+        at += 1;
+    }
+    languages
+};
+
 /// Languages that are written from right to left, as indexes of the shares.
 pub(super) const RIGHT_TO_LEFT: [usize; 2] = [8, 9];
 

@@ -106,8 +106,8 @@ fn a_bag_of_everything_is_accepted_and_comes_back() {
     witness(&bag).exits(0);
     let accepted = checker(&bag, &[]).exits(0);
     assert!(accepted.stdout.contains(", 0 not tied, "), "{}", accepted.stdout);
-    assert_eq!(files_of(&bag.join("data/files")), vault.files(), "the bytes are the vault's");
-    assert_eq!(report["files"], vault.files().len());
+    assert_eq!(files_of(&bag.join("data/files")), vault.all_files(), "the bytes are the vault's");
+    assert_eq!(report["files"], vault.all_files().len());
     assert_eq!((&report["recorded"], &report["untied"], &report["coverage"]), (&json!(true), &json!(0), &Value::Null));
 
     // The ledger in it is what the vault says of itself.
@@ -128,10 +128,10 @@ fn a_bag_of_everything_is_accepted_and_comes_back() {
     assert!(vault.run(&["audit"]).exits(0).stdout.contains("for the query *"));
 
     // Where it came from it changes nothing.
-    let before = (head_of(&vault), vault.files());
+    let before = (head_of(&vault), vault.all_files());
     let again = vault.json(&["import", &text(&bag)], 0);
     assert_eq!((&again["import"]["imported"], &again["import"]["already"]), (&json!(0), &report["files"]));
-    assert_eq!((head_of(&vault), vault.files()), before);
+    assert_eq!((head_of(&vault), vault.all_files()), before);
 
     // In a new vault it gives the same answers.
     let other = Vault::new(lab.account());
@@ -139,7 +139,7 @@ fn a_bag_of_everything_is_accepted_and_comes_back() {
     assert_eq!(taken["import"]["bags"][0]["account_id"], lab.account());
     assert_eq!(taken["import"]["bags"][0]["other_account"], false);
     assert_eq!(other.json(&["verify"], 0)["ok"], true);
-    assert_eq!(other.files(), vault.files());
+    assert_eq!(other.all_files(), vault.all_files());
     let (here, there) = (reader(&vault.path()), reader(&other.path()));
     for query in
         ["*", "refund", "consumer:cancel", "refund OR cancel -sorry", "cancel w/9 order", "has:transfer", "re*"]
@@ -200,7 +200,7 @@ fn a_bag_of_a_query_names_no_other_file() {
         .collect();
     let inside = files_of(&bag.join("data/files"));
     assert_eq!(inside.keys().map(String::as_str).collect::<BTreeSet<_>>(), places);
-    let all = vault.files();
+    let all = vault.all_files();
     assert!(inside.len() < all.len() && !inside.is_empty(), "{} of {}", inside.len(), all.len());
     // Not a word of the others, in whatever file of the bag.
     let whole: Vec<u8> =
@@ -294,7 +294,7 @@ fn whatever_is_changed_is_refused_by_both() {
     fs::write(holey.join("fetch.txt"), "").unwrap();
     assert!(fresh.run(&["import", &text(&holey)]).exits(9).stdout.contains("fetch.txt"));
     assert_eq!((head_of(&vault), head_of(&fresh)), (head, untouched), "nothing was taken");
-    assert!(fresh.files().is_empty());
+    assert!(fresh.all_files().is_empty());
 }
 
 /// Who writes all manifests anew has a valid bag. The ledger in it speaks against it.
@@ -351,7 +351,7 @@ fn a_forged_ledger_is_refused() {
             let new = files_of(bag)[&text(file.strip_prefix(bag).unwrap())].clone();
             forge(bag, "files.ndjson", &|text| text.replace(&old, &new));
         });
-        assert!(fresh.files().is_empty());
+        assert!(fresh.all_files().is_empty());
     }
 }
 
@@ -362,7 +362,7 @@ fn bags_of_other_programs_are_imported_like_files() {
     for (name, algorithms) in [("old", vec!["md5"]), ("both", vec!["md5", "sha1"]), ("new", vec!["sha512", "sha384"])] {
         let bag = many.path().join(name);
         fs::create_dir(&bag).unwrap();
-        for (path, _) in vault.files() {
+        for (path, _) in vault.all_files() {
             let flat = path.rsplit('/').next().unwrap();
             fs::copy(vault.path().join("files").join(&path), bag.join(flat)).unwrap();
         }
@@ -372,7 +372,7 @@ fn bags_of_other_programs_are_imported_like_files() {
         let place = text(&bag);
         python(&[&["-m", "bagit"], &options[..], &["--external-identifier", "box 7\u{1b}[31m", &place]].concat())
             .exits(0);
-        let files = vault.files().len() as u64;
+        let files = vault.all_files().len() as u64;
         let fresh = Vault::new(lab.account());
         // Also where it lies deeper in what is named.
         let taken = fresh.json(&["import", &text(many.path())], 0);
@@ -400,10 +400,10 @@ fn bags_of_other_programs_are_imported_like_files() {
         assert_ne!(witness(&bag).code, Some(0));
         let refused = Vault::new(lab.account());
         // A bad bag stops no other file.
-        let beside = vault.path().join("files").join(vault.files().keys().next().unwrap());
+        let beside = vault.path().join("files").join(vault.all_files().keys().next().unwrap());
         let report = refused.json(&["import", &text(&bag), &text(&beside)], 9);
         assert_eq!(report["import"]["imported"], 1, "{name}");
-        assert_eq!(refused.files().len(), 1);
+        assert_eq!(refused.all_files().len(), 1);
         fs::remove_dir_all(&bag).unwrap();
     }
 }
@@ -442,7 +442,7 @@ fn names_and_versions_survive() {
     let fresh = Vault::new("75555851");
     fresh.json(&["import", &text(&bag)], 0);
     assert_eq!(fresh.json(&["verify"], 0)["ok"], true);
-    assert_eq!(fresh.files(), vault.files());
+    assert_eq!(fresh.all_files(), vault.all_files());
     let versions = |vault: &Vault| {
         let archive = Archive::open(&vault.path(), Arc::new(RealDisk), Clock::System).unwrap();
         let files = archive.files_after(0).unwrap().into_iter();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "demo",
     "init",
     "doctor",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 19] = [
     "verify",
     "repair",
     "audit",
+    "bench",
     "simulate",
     "completions",
     "man",

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module, what it may import, whether it is asynchronous.
-const TABLE: [(&str, &[&str], bool); 13] = [
+const TABLE: [(&str, &[&str], bool); 14] = [
     ("conversation", &[], false),
     ("archive", &[], false),
     ("simulator", &[], true),
@@ -25,12 +25,14 @@ const TABLE: [(&str, &[&str], bool); 13] = [
         &["acquire", "archive", "bag", "conversation", "custody", "decode", "export", "index", "search"],
         true,
     ),
+    ("bench", &["archive", "conversation", "decode", "index", "pipeline", "search"], false),
     (
         "cli",
         &[
             "acquire",
             "archive",
             "bag",
+            "bench",
             "conversation",
             "custody",
             "decode",

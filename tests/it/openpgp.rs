@@ -982,3 +982,26 @@ fn encrypted_answers_surveys_and_sessions_are_opened() {
         }
     }
 }
+
+#[test]
+fn a_proof_needs_the_keys_that_the_index_had() {
+    let home = Home::new();
+    let (vault, folder) = encrypted_vault(&home);
+    let source = folder.path().display().to_string();
+    vault.run(&["import", &source]).exits(12);
+    let Gpg { archive, other, .. } = gpg();
+    // Closed on both sides: they agree, and what is closed is said.
+    let proof = vault.json(&["search", "*", "--prove"], 12)["prove"].clone();
+    assert_eq!((&proof["agrees"], &proof["closed_records"]), (&json!(true), &json!(2)), "{proof:#}");
+    assert_eq!(proof["proven_records"].as_u64().unwrap() + 2, proof["records_in_archive"].as_u64().unwrap());
+    assert!(vault.run(&["search", "*", "--prove"]).exits(12).stdout.contains("2 closed"));
+
+    with_keys(&vault, &["index"], &[archive, other], None);
+    let proof =
+        with_keys(&vault, &["--json", "search", "*", "--prove"], &[archive, other], None).json()["prove"].clone();
+    assert_eq!(proof["agrees"], true, "{proof:#}");
+    assert!(proof["closed_records"].as_u64().unwrap() < 2);
+    let opened = "has:encrypted";
+    let proof = vault.json(&["search", opened, "--prove"], 9)["prove"].clone();
+    assert_eq!(proof["agrees"], false, "without the key the files say less than the index: {proof:#}");
+}

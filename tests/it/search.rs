@@ -427,6 +427,32 @@ fn forms_that_are_not_built_are_refused_by_name() {
 }
 
 #[test]
+fn both_syntaxes_ask_the_same_and_show_how_they_are_understood() {
+    let Archived { vault, .. } = archived();
+    for (dtsearch, ours) in [
+        ("thank you", "\"thank you\""),
+        ("refund~ and not consumer:cancel*", "stem:refund AND NOT consumer:cancel*"),
+        ("(refund or cancel*) w/6 order", "(refund OR cancel*) w/6 order"),
+        ("agent contains sorry and mcs:<80", "agent:sorry AND mcs:<80"),
+    ] {
+        let explained = vault.json(&["search", "--syntax", "dtsearch", "--explain", dtsearch], 0);
+        assert_eq!((&explained["query"], &explained["syntax"]), (&Value::from(dtsearch), &Value::from("dtsearch")));
+        assert_eq!(explained["query_normalised"], ours);
+        let counted = vault.json(&["search", "--syntax", "dtsearch", "--count", dtsearch], 0);
+        assert_eq!(counted["query_normalised"], ours);
+        assert!(counted["total"]["value"].as_u64().unwrap() > 0, "{dtsearch}");
+        assert_eq!(counted["total"], vault.json(&["search", "--count", ours], 0)["total"]);
+        let stats = vault.json(&["stats", "--syntax", "dtsearch", "--query", dtsearch], 0);
+        assert_eq!(stats["conversations"], counted["total"]["value"]);
+    }
+    let run = vault.run(&["search", "--syntax", "dtsearch", "--explain", "refund* policy"]).exits(0);
+    assert_eq!(run.stdout, "typed (dtsearch): refund* policy\nunderstood as: refund* pre/1 \"policy\"\n");
+    // Positions are those of the typed text.
+    let run = vault.run(&["search", "--syntax", "dtsearch", "refund w/5 xlastword"]).exits(2);
+    assert!(run.stderr.contains("query, character 12: `xlastword`"), "{}", run.stderr);
+}
+
+#[test]
 fn highlights_mark_the_words_and_nothing_else() {
     let Archived { vault, .. } = archived();
     let expected: [(&str, &[&str]); 5] = [

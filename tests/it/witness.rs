@@ -46,7 +46,8 @@ fn gzip_finds_every_file_whole() {
 fn sha256sum_and_sqlite_agree_with_the_manifest() {
     let (lab, vault) = archived();
     let Some(manifest) = sqlite(&vault, "SELECT sha256 || '  ' || path FROM files") else { return };
-    assert_eq!(manifest.lines().count() as u64, lab.simulator.world().truth().files);
+    let named = |line: &&str| !line.contains("files/data-access/schema/");
+    assert_eq!(manifest.lines().filter(named).count() as u64, lab.simulator.world().truth().files);
     let list = vault.path().join("tmp").join("manifest.sha256");
     std::fs::write(&list, &manifest).unwrap();
     let said = witness(Command::new("sha256sum").arg("--check").arg(&list).current_dir(vault.path()));

@@ -19,7 +19,7 @@ const SUMMARY: usize = 160;
 
 #[derive(Args, Debug)]
 pub(crate) struct List {
-    /// Only events of this kind, such as fetched, imported, listed, quarantined, refused, verified, anchored
+    /// Only events of this kind, such as fetched, imported, listed, quarantined, refused, verified, anchored, masked
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// Only events from this time on: 2026-11-20, 2026-11-20T08:00:00Z, or an age such as 7d
@@ -173,6 +173,14 @@ fn summary(kind: &str, payload: &Value) -> Option<String> {
         }
         "anchored" => {
             format!("head {} {}…", payload["head"]["seq"].as_u64()?, short(&payload["head"]["hash"])?)
+        }
+        "masked" => {
+            let what = match text("conversation_id") {
+                Some(id) => format!("conversation {id}"),
+                None => "a record without an id".to_owned(),
+            };
+            let place = format!("record {} of SHA-256 {}…", payload["record"].as_u64()?, short(&payload["sha256"])?);
+            format!("{what}: LivePerson has deleted personal data ({place})")
         }
         _ => return None,
     })

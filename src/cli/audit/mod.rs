@@ -1,10 +1,11 @@
 //! `audit`: the chain of events, as people and scripts read it, and the proofs that are made from it.
 //!
-//! `list`, `head` and `export` only read. `anchor` appends an event where it can. `check` needs no vault for a proof, and
+//! `list`, `masked`, `head` and `export` only read. `anchor` appends an event where it can. `check` needs no vault for a proof, and
 //! the vault for an anchor.
 
 mod anchor;
 mod list;
+mod masked;
 mod prove;
 
 pub(crate) use anchor::record;
@@ -31,6 +32,9 @@ pub(crate) struct Audit {
 enum Action {
     /// Print events, newest last (also what `audit` alone does)
     List(list::List),
+    /// Print which conversations LivePerson has masked (personal data deleted), since when, and where the archive still holds
+    /// the text
+    Masked(masked::Masked),
     /// Print sequence and hash of the last event: what to write down elsewhere
     Head,
     /// Print every event with all its columns, one JSON object a line, so that others can recompute the chain
@@ -60,6 +64,7 @@ pub(crate) fn run(
     match &args.action {
         None => list::run(&args.list, &vault()?, output),
         Some(Action::List(list)) => list::run(list, &vault()?, output),
+        Some(Action::Masked(args)) => masked::run(args, &vault()?, output),
         Some(Action::Head) => head(&vault()?, output),
         Some(Action::Export { out }) => export(&vault()?, out.as_deref(), output),
         Some(Action::Anchor { out }) => anchor::run(&vault()?, out.as_deref(), output),

@@ -1,8 +1,10 @@
 //! What `show` says of a conversation beside its transcript: people, dialogs, surveys, summary, intents, attributes.
 
 use super::super::exit::Failure;
-use super::super::output::{Output, Style, json_time, printable, readable_time};
-use chatvault::conversation::{Campaign, Conversation, SdeEvent, StoredConversation, sde_event};
+use super::super::output::{json_time, readable_time};
+use super::header::row;
+use super::page::Page;
+use chatvault::conversation::{Campaign, Conversation, SdeEvent, StoredConversation, flattened, sde_event};
 use chatvault::index::Reader;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
@@ -80,16 +82,21 @@ pub(super) fn sessions(reader: &Reader, c: &Conversation) -> Result<Value, Failu
 }
 
 /// Prints them for people.
-pub(super) fn print(stored: &StoredConversation, c: &Conversation, tz: &TimeZone, output: &Output) {
-    let mut lines: Vec<(String, String)> = Vec::new();
-    lines.extend(c.summary.as_ref().map(|summary| ("summary".to_owned(), summary.clone())));
+pub(super) fn print(stored: &StoredConversation, c: &Conversation, tz: &TimeZone, page: &mut Page<'_>) {
+    let mut lines: Vec<(&'static str, String)> = Vec::new();
+    lines.extend(c.summary.as_ref().map(|summary| ("summary", summary.clone())));
     for intent in &c.intents {
         let label = intent.label.as_ref().unwrap_or(&intent.name);
-        lines.push(("intent".to_owned(), label.clone()));
+        lines.push(("intent", label.clone()));
     }
     for survey in &c.surveys {
         let texts = Conversation { surveys: vec![survey.clone()], ..Conversation::default() }.survey_texts();
-        lines.push(("survey".to_owned(), texts.join(" · ")));
+        lines.push(("survey", texts.join(" · ")));
+    }
+    for form in &c.secure_forms {
+        let fields: Vec<String> =
+            flattened(form).iter().map(|field| format!("{}={}", field.path, field.text)).collect();
+        lines.push(("secure form", if fields.is_empty() { form.clone() } else { fields.join(" ") }));
     }
     for attribute in &c.attributes {
         let Some(SdeEvent { kind, values, .. }) = sde_event(attribute) else { continue };
@@ -102,17 +109,17 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
                 format!("{path}={}", value.text)
             })
             .collect();
-        lines.push((format!("{kind}, first seen {seen}"), values.join(" ")));
+        lines.push(("attribute", format!("{kind}, first seen {seen}: {}", values.join(" "))));
     }
     if let Some(first) = stored.revisions.iter().find(|revision| revision.content.is_masked) {
         let when = readable_time(first.age_ms, tz);
         let text = format!("LivePerson has deleted personal data; first seen {when}; earlier revisions: --revisions");
-        lines.push(("masked".to_owned(), text));
+        lines.push(("masked", text));
     }
     if !lines.is_empty() {
-        outln!();
+        page.empty_line();
     }
     for (name, text) in lines {
-        outln!("{}  {}", output.styled(Style::Dim, &printable(&name)), printable(&text));
+        row(page, name, text, None);
     }
 }

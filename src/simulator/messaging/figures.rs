@@ -22,7 +22,7 @@ const MOST_AGENTS: u32 = 2_500;
 const AGENT_FILTERS: [&str; 3] = ["skillIds", "agentIds", "status"];
 
 /// Conversations that may have had an event since `from_ms`.
-fn plans(world: &MessagingWorld, from_ms: i64, now_ms: i64) -> impl Iterator<Item = Plan> + '_ {
+pub(super) fn plans(world: &MessagingWorld, from_ms: i64, now_ms: i64) -> impl Iterator<Item = Plan> + '_ {
     world.starting(from_ms - LONGEST_MS, now_ms).map(|index| world.plan(index))
 }
 
@@ -145,7 +145,7 @@ pub(in crate::simulator) fn queue_health(
     let instant = |name| parameters.text(name).and_then(|text| text.parse::<i64>().ok());
     let frame = match (parameters.text("v").as_deref(), instant("fromMillis"), instant("toMillis")) {
         (Some("2"), Some(from_ms), Some(to_ms)) if (now_ms - DAY_MS..to_ms).contains(&from_ms) => {
-            Frame::between(from_ms, to_ms)
+            Frame::between(from_ms, to_ms).in_intervals(parameters)?
         }
         (Some("2"), ..) => {
             return Err(Refusal::bad("fromMillis (at most 24 hours ago) and toMillis are required with v=2"));

@@ -88,6 +88,71 @@ fn queue_metrics([entered, connected, to_answer]: [i64; 3], sizes: &[i64], now: 
     })
 }
 
+/// `GET /queuestate`: who waits at this instant. Slots are not known to the account.
+pub(super) fn queue_state(world: &World, parameters: &Parameters, now_ms: i64) -> Result<Value, Refusal> {
+    let with_wait = match parameters.text("v").as_deref() {
+        Some("1") => false,
+        Some("2") => true,
+        _ => return Err(Refusal::bad("v must be 1 or 2")),
+    };
+    let wanted = parameters.wanted("skillIds");
+    let asked = |skill: usize| wanted.as_ref().is_none_or(|wanted| wanted.holds(&SKILLS[skill].0.to_string()));
+    // Number, and the longest wait.
+    let mut queues = [[0_i64, -1]; SKILLS.len()];
+    for plan in chats(world, &Frame::between(now_ms - LONGEST_CHAT_MS, now_ms)) {
+        if plan.start_ms <= now_ms && now_ms < plan.connect_ms {
+            let [waiting, longest_ms] = &mut queues[plan.topic()];
+            (*waiting, *longest_ms) = (*waiting + 1, (*longest_ms).max(now_ms - plan.start_ms));
+        }
+    }
+    let state = |[waiting, longest_ms]: [i64; 2]| {
+        let mut state = json!({ "currentAvailableSlots": -1, "currentQueueSize": waiting });
+        if with_wait {
+            state["currentMaxWaitTimeInQueue"] = json!(longest_ms);
+        }
+        state
+    };
+    let shown = || queues.iter().enumerate().filter(|(skill, _)| asked(*skill));
+    let rows: Map<String, Value> = shown().map(|(skill, queue)| (SKILLS[skill].0.to_string(), state(*queue))).collect();
+    let total = shown().fold([0, -1], |[waiting, longest], (_, queue)| [waiting + queue[0], longest.max(queue[1])]);
+    Ok(json!({ "skills": rows, "totals": state(total) }))
+}
+
+/// `GET /sla`: within how many seconds the chats of the window were connected.
+pub(super) fn sla(world: &World, parameters: &Parameters, now_ms: i64) -> Result<Value, Refusal> {
+    let frame = Frame::new(parameters, Stamp::End, now_ms)?;
+    if parameters.text("groupIds").is_some_and(|groups| groups != "all") {
+        return Err(Refusal::bad("the account has no agent groups to ask for"));
+    }
+    let wanted = parameters.wanted("skillIds");
+    let histogram = parameters.text("histogram").unwrap_or_else(|| "0,15,30,45,60,90,120".to_owned());
+    let bounds: Option<Vec<i64>> = histogram.split(',').map(|bound| bound.trim().parse().ok()).collect();
+    let bounds = bounds.filter(|bounds| bounds.iter().all(|bound| *bound >= 0 && bound % 5 == 0));
+    let mut bounds = bounds.ok_or_else(|| Refusal::bad("histogram must be numbers of seconds, multiples of 5"))?;
+    bounds.push(0);
+    bounds.sort_unstable();
+    bounds.dedup();
+    let mut counts = vec![0_i64; bounds.len()];
+    for plan in chats(world, &frame) {
+        let is_asked = wanted.as_ref().is_none_or(|wanted| wanted.holds(&SKILLS[plan.topic()].0.to_string()));
+        let inside = plan.connect_ms <= now_ms && frame.cells(plan.connect_ms).next().is_some();
+        if is_asked && inside {
+            let waited_s = (plan.connect_ms - plan.start_ms) / 1000;
+            counts[bounds.partition_point(|bound| *bound <= waited_s) - 1] += 1;
+        }
+    }
+    let all = counts.iter().sum();
+    let mut so_far = 0;
+    let rows = bounds.iter().zip(&counts).map(|(bound, &chats)| {
+        so_far += chats;
+        let shares = json!({
+            "accumulated": mean(so_far, all), "percentageFromTotal": mean(chats, all), "chats": chats,
+        });
+        (bound.to_string(), shares)
+    });
+    Ok(json!({ "slaDataRange": rows.collect::<Map<String, Value>>() }))
+}
+
 /// `GET /engactivity`.
 pub(super) fn engagement_activity(world: &World, parameters: &Parameters, now_ms: i64) -> Result<Value, Refusal> {
     let frame = Frame::new(parameters, Stamp::End, now_ms)?;

@@ -6,6 +6,7 @@ use super::lab::{Lab, json, message};
 use super::*;
 
 const BASE: &str = "/operations/api/account/40112233";
+const WAIT: &str = "/lp-messaging-ewt-app/api/account/40112233/ewt";
 const AGENTS: &str = "/messaging_history/api/account/40112233/agent-view";
 const HOUR: i64 = 3_600_000;
 
@@ -140,6 +141,69 @@ async fn agents_have_the_open_conversations() {
 }
 
 #[tokio::test]
+async fn waits_and_answers_of_chats_add_up() {
+    let lab = lab().await;
+    let now_ms = lab.simulator.now_ms();
+    let queue = get(&lab, "queuehealth?timeframe=720&v=1").await;
+    let sla = get(&lab, "sla?timeframe=720&v=1").await;
+    let shares = sla["slaDataRange"].as_object().unwrap();
+    let chats: i64 = shares.values().map(|share| share["chats"].as_i64().unwrap()).sum();
+    assert!(chats > 20);
+    assert_eq!(queue["metricsTotals"]["connectedEng"], chats);
+    assert_eq!(shares.len(), 7);
+    assert!((shares["120"]["accumulated"].as_f64().unwrap() - 1.0).abs() < 1e-9);
+
+    let waiting = |at_ms: i64| {
+        let chats = lab.simulator.world().conversations().filter(move |chat| !chat.messaging);
+        chats.filter(|chat| chat.start_ms <= at_ms && at_ms < chat.connect_ms).count()
+    };
+    // An instant at which somebody waits.
+    let busy_ms = (0..3600).map(|second| now_ms - second * 1000).find(|at_ms| waiting(*at_ms) > 0).unwrap();
+    lab.simulator.set_now_ms(busy_ms);
+    let state = get(&lab, "queuestate?v=2").await;
+    assert_eq!(state["totals"]["currentQueueSize"], waiting(busy_ms));
+    assert!(state["totals"]["currentMaxWaitTimeInQueue"].as_i64() > Some(0));
+    assert!(get(&lab, "queuestate?v=1").await["totals"].get("currentMaxWaitTimeInQueue").is_none());
+    assert_eq!(get(&lab, "queuestate?v=1&skillIds=4").await["skills"].as_object().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn segments_of_messaging_add_up() {
+    let lab = lab().await;
+    let total = |body: &Value, name: &str| body["metricsTotal"][name].as_i64().unwrap();
+    let name = "totalSkillConversationSegments";
+    let skills = get(&lab, "msgskillsegments?timeframe=1440&v=1&interval=60").await;
+    let intervals = skills["metricsByIntervals"].as_array().unwrap();
+    let sum: i64 = intervals.iter().map(|interval| total(interval, name)).sum();
+    assert!(sum > 20 && intervals.len() == 24);
+    assert_eq!(total(&skills["timeframeSummary"], name), sum);
+    let by_skill = skills["timeframeSummary"]["skillsMetrics"].as_object().unwrap();
+    assert_eq!(by_skill.values().map(|metrics| metrics[name].as_i64().unwrap()).sum::<i64>(), sum);
+
+    let name = "totalAgentConversationSegments";
+    let mut by_kind = Vec::new();
+    for kind in ["human", "bot", "all"] {
+        let query = format!("msgagentsegments?timeframe=1440&v=1&interval=60&agentIds=all&userType={kind}");
+        let agents = get(&lab, &query).await;
+        let intervals = agents["metricsByIntervals"].as_array().unwrap();
+        let sum: i64 = intervals.iter().map(|interval| total(&interval["metricsData"], name)).sum();
+        assert_eq!(total(&agents["timeframeSummary"], name), sum, "{kind}");
+        by_kind.push(sum);
+    }
+    assert!(by_kind[0] > 10 && by_kind[1] > 0, "{by_kind:?}");
+    assert_eq!(by_kind[0] + by_kind[1], by_kind[2]);
+    let now_ms = lab.simulator.now_ms();
+    let (from_ms, until_ms) = (now_ms - 2 * HOUR, now_ms);
+    let query = format!("msgqueuehealth?v=2&fromMillis={from_ms}&toMillis={until_ms}&interval=5");
+    let stamps = get(&lab, &query).await["metricsByIntervals"].as_array().unwrap().len();
+    assert_eq!(stamps, 24);
+    let waits = json(lab.get(&format!("{}{WAIT}?skills=4,7&v=1", lab.simulator.base_url())).await).await;
+    let waits = waits["estimatedWaitTimeResponse"].as_array().unwrap();
+    // Far fewer assignments an hour than an estimate takes.
+    assert_eq!(waits.iter().map(|wait| wait["estimatedWaitTime"].as_i64()).collect::<Vec<_>>(), [Some(-1); 2]);
+}
+
+#[tokio::test]
 async fn wrong_requests_are_refused() {
     let lab = lab().await;
     let base = lab.simulator.base_url();
@@ -150,8 +214,22 @@ async fn wrong_requests_are_refused() {
         "engactivity?timeframe=60",
         "agentactivity?timeframe=60&v=1",
         "msgqueuehealth?v=2",
+        "queuestate",
+        "queuestate?v=3",
+        "sla?v=1",
+        "sla?v=1&timeframe=60&histogram=0,7",
+        "sla?v=1&timeframe=60&groupIds=3",
+        "msgskillsegments?v=1&timeframe=60&interval=7",
+        "msgskillsegments?v=1&timeframe=60&userType=robot",
+        "msgagentsegments?timeframe=60",
     ] {
         assert_eq!(message(lab.get(&format!("{base}{BASE}/{query}")).await).await.0, 400, "{query}");
+    }
+    let now_ms = lab.simulator.now_ms();
+    let odd = format!("msgqueuehealth?v=2&fromMillis={}&toMillis={now_ms}&interval=5", now_ms - 601_000);
+    assert_eq!(message(lab.get(&format!("{base}{BASE}/{odd}")).await).await.0, 400, "no divisor");
+    for query in ["", "?skills=", "?skills=x", &format!("?skills={}", vec!["4"; 301].join(","))] {
+        assert_eq!(message(lab.get(&format!("{base}{WAIT}{query}")).await).await.0, 400, "{query}");
     }
     assert_eq!(lab.get(&format!("{base}{BASE}/nothing")).await.status(), 404);
     assert_eq!(lab.post(&format!("{BASE}/queuehealth"), &json!({})).await.status(), 405);

@@ -70,6 +70,20 @@ impl Lab {
         vault
     }
 
+    /// A new vault whose settings bring nothing but the operational figures. `mode`: `on` or `auto`.
+    #[track_caller]
+    pub(crate) fn figures_vault(&self, mode: &str) -> Vault {
+        let vault = Vault::new(self.account());
+        let api = self.simulator.base_url();
+        let endpoints = ["msgHist", "leDataReporting", "msgEwtAPI"].map(|name| format!("{name} = \"{api}\"\n"));
+        let streams = ["operational-realtime", "messaging-operations", "agent-metrics"];
+        let streams = streams.map(|name| format!("\"{name}\" = \"{mode}\"\n"));
+        let files = "[streams]\n\"data-access/engagement\" = \"off\"\n";
+        let settings = format!("{}{}{files}{}", self.settings(), endpoints.concat(), streams.concat());
+        std::fs::write(vault.path().join("vault.toml"), settings).unwrap();
+        vault
+    }
+
     /// A new vault whose settings lead to the account.
     #[track_caller]
     pub(crate) fn vault(&self) -> Vault {

@@ -134,8 +134,15 @@ impl Vault {
         names
     }
 
-    /// SHA-256 of every file under `files/`, by path.
+    /// SHA-256 of every file under `files/` that LivePerson lists, by path: all but the schemas.
     pub(crate) fn files(&self) -> BTreeMap<String, String> {
+        let mut files = self.all_files();
+        files.retain(|path, _| !path.starts_with("data-access/schema/"));
+        files
+    }
+
+    /// SHA-256 of every file under `files/`, by path.
+    pub(crate) fn all_files(&self) -> BTreeMap<String, String> {
         files_of(&self.path().join("files"))
     }
 
