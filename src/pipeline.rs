@@ -25,6 +25,7 @@ mod index_report;
 mod indexing;
 mod masks;
 mod notes;
+mod options;
 mod prove;
 mod raw_scan;
 pub mod repair;
@@ -42,8 +43,8 @@ pub use bag_export::{BagExport, BagExportError, BagRequest, BagSelection, export
 pub use bag_import::{BagReport, RefusedBag};
 pub use importing::{ImportProblem, ImportReport, ImportedKind, Recognised, recognise_paths};
 pub use index_report::{EncryptedCounts, FileProblems, IndexReport, SalvageCounts, StreamCounts};
-pub use indexing::RunOptions;
 pub use masks::{MaskedRevision, masked_revisions};
+pub use options::{DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, RunOptions};
 pub use prove::{Difference, Proof, ProveError, Side, prove};
 pub use raw_scan::{ScanCounts, ScanOptions, UnreadFile};
 pub use saved::{SAVED_SEARCHES, SavedFileError, change_saved_searches, saved_searches};

@@ -8,10 +8,11 @@
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
+use super::kept::KeptText;
 use flate2::bufread::GzDecoder;
 use serde::{Deserialize, Serialize};
-use zip::ZipArchive;
-use zip::result::ZipError;
+
+mod entries;
 
 pub(super) const BUFFER_BYTES: usize = 128 * 1024;
 
@@ -116,7 +117,17 @@ impl CheckError {
 /// # Errors
 /// [`CheckError::Damaged`] for an empty body, a cut or corrupt container, trailing bytes, a web page;
 /// [`CheckError::Bomb`] for what inflates beyond `limits`.
-pub fn check(mut file: impl Read + Seek, name: &str, limits: &CheckLimits) -> Result<Whole, CheckError> {
+pub fn check(file: impl Read + Seek, name: &str, limits: &CheckLimits) -> Result<Whole, CheckError> {
+    check_keeping(file, name, limits, None)
+}
+
+/// As [`check`]; the text of a gzip file goes into `text`, if one is given.
+pub(super) fn check_keeping(
+    mut file: impl Read + Seek,
+    name: &str,
+    limits: &CheckLimits,
+    mut text: Option<&mut KeptText>,
+) -> Result<Whole, CheckError> {
     let size_bytes = file.seek(SeekFrom::End(0)).map_err(CheckError::Io)?;
     file.rewind().map_err(CheckError::Io)?;
     if size_bytes == 0 {
@@ -129,8 +140,11 @@ pub fn check(mut file: impl Read + Seek, name: &str, limits: &CheckLimits) -> Re
     let mut meter = Meter { limits: *limits, received_bytes: size_bytes, inflated_bytes: 0 };
     let container = container_of(&head);
     match container {
-        Container::Gzip => check_gzip(file, &mut meter)?,
-        Container::Zip => check_zip(file, &mut meter)?,
+        Container::Gzip => {
+            let mut keep = |bytes: &[u8]| text.as_mut().into_iter().for_each(|text| text.append(bytes));
+            check_gzip(file, &mut meter, &mut keep)?;
+        }
+        Container::Zip => entries::check_zip(file, &mut meter)?,
         Container::Plain if is_page_posing_as_gzip(&head, name) => {
             return Err(CheckError::damaged("a web page or XML text where the name promises gzip"));
         }
@@ -200,9 +214,12 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-fn check_gzip(mut file: impl Read + Seek, meter: &mut Meter) -> Result<(), CheckError> {
+fn check_gzip(mut file: impl Read + Seek, meter: &mut Meter, keep: &mut dyn FnMut(&[u8])) -> Result<(), CheckError> {
     let mut inflation = Inflation::default();
-    let outcome = inflate(&mut file, &mut inflation, u64::MAX, &mut |bytes| meter.add(bytes.len()));
+    let outcome = inflate(&mut file, &mut inflation, u64::MAX, &mut |bytes| {
+        keep(bytes);
+        meter.add(bytes.len())
+    });
     if !matches!(outcome, Err(CheckError::Damaged { .. })) {
         return outcome;
     }
@@ -287,37 +304,6 @@ fn gzip_damage(error: &io::Error, prefix: GoodPrefix) -> String {
             "the gzip stream is corrupt ({error}): the damage lies somewhere before byte {at_byte}; {good_bytes} bytes of \
              content can be read, {proven}, and the others may be altered"
         ),
-    }
-}
-
-fn check_zip(file: impl Read + Seek, meter: &mut Meter) -> Result<(), CheckError> {
-    let mut archive = ZipArchive::new(BufReader::with_capacity(BUFFER_BYTES, file)).map_err(zip_error)?;
-    let mut buffer = vec![0; BUFFER_BYTES];
-    for index in 0..archive.len() {
-        // What is encrypted or packed in a way that we cannot read has no check; it is kept as it is.
-        let mut entry = match archive.by_index(index) {
-            Ok(entry) => entry,
-            Err(ZipError::UnsupportedArchive(_) | ZipError::CompressionMethodNotSupported(_)) => continue,
-            Err(error) => return Err(zip_error(error)),
-        };
-        loop {
-            match entry.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => meter.add(count)?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(CheckError::damaged(format!("zip entry {index} is corrupt ({error})")));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn zip_error(error: ZipError) -> CheckError {
-    match error {
-        ZipError::Io(error) if error.raw_os_error().is_some() => CheckError::Io(error),
-        error => CheckError::damaged(format!("the zip archive is corrupt ({error})")),
     }
 }
 

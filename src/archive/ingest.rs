@@ -18,6 +18,7 @@ use super::check::{self, CheckError, Container, Damage, GoodPrefix, Whole};
 use super::disk::{Disk, DiskFile};
 use super::entry::{ArchivedFile, Arrival, Published, Sha256Hex};
 use super::error::ArchiveError;
+use super::kept::{Hashed, KeptText};
 use super::layout::{self, CheckedName, CheckedStream, TEMP};
 
 const WRITE_BUFFER_BYTES: usize = 256 * 1024;
@@ -66,7 +67,7 @@ pub struct Prepared(Verdict);
 #[allow(clippy::large_enum_variant)] // a handful at a time
 enum Verdict {
     Already(ArchivedFile),
-    Whole(Body, Whole, Arrival),
+    Whole(Body, Whole, Arrival, Option<KeptText>),
     Damaged(Body, String, Option<GoodPrefix>, Arrival),
 }
 
@@ -191,7 +192,7 @@ impl Archive {
         }
         drop(file);
         match checked {
-            Ok(whole) => Ok(Prepared(Verdict::Whole(body, whole, arrival))),
+            Ok((whole, text)) => Ok(Prepared(Verdict::Whole(body, whole, arrival, text))),
             Err(CheckError::Io(source)) => Err(disk_error(source)),
             Err(CheckError::Damaged { reason, prefix }) => {
                 Ok(Prepared(Verdict::Damaged(body, reason, prefix, arrival)))
@@ -207,7 +208,13 @@ impl Archive {
     pub fn settle(&self, prepared: Prepared) -> Result<Published, ArchiveError> {
         match prepared.0 {
             Verdict::Already(known) => Ok(Published::Already(known)),
-            Verdict::Whole(body, whole, arrival) => self.place(body, whole, &arrival),
+            Verdict::Whole(body, whole, arrival, text) => {
+                let published = self.place(body, whole, &arrival)?;
+                if let Published::New(file) | Published::NewVersion(file) = &published {
+                    self.inner.kept.put(file.sequence, text);
+                }
+                Ok(published)
+            }
             Verdict::Damaged(body, reason, prefix, arrival) => self.quarantine(body, reason, prefix, arrival),
         }
     }
@@ -282,16 +289,36 @@ impl Archive {
         }
     }
 
-    /// Reads the body back from disk: its container, and its length.
-    fn check(&self, body: &Body, expected_bytes: Option<u64>) -> Result<Whole, CheckError> {
+    /// The text of a file that was published a moment ago, if it was kept; given once.
+    pub fn take_text(&self, file: &ArchivedFile) -> Option<KeptText> {
+        self.inner.kept.take(file.sequence)
+    }
+
+    /// Bounds what is kept of published files until [`Archive::take_text`], all together. 0 keeps nothing.
+    pub fn keep_texts(&self, limit_bytes: usize) {
+        self.inner.kept.limit(limit_bytes);
+    }
+
+    /// Reads the body back from disk: its container, and its length; and its text, where there is room.
+    fn check(&self, body: &Body, expected_bytes: Option<u64>) -> Result<(Whole, Option<KeptText>), CheckError> {
         let file = self.inner.disk.open(&body.temp.path).map_err(CheckError::Io)?;
         let on_disk = file.metadata().map_err(CheckError::Io)?.len();
         if on_disk != body.size_bytes {
             let told = format!("{} bytes were written, {on_disk} are on disk", body.size_bytes);
             return Err(CheckError::Io(io::Error::other(told)));
         }
-        let checked = check::check(file, body.name.as_str(), &self.limits);
-        let Some(expected) = expected_bytes.filter(|&expected| expected != body.size_bytes) else { return checked };
+        let mut text = self.inner.kept.begin();
+        let mut file = Hashed::new(file);
+        let checked = check::check_keeping(&mut file, body.name.as_str(), &self.limits, Some(&mut text));
+        let is_wrong = |expected: &u64| *expected != body.size_bytes;
+        let Some(expected) = expected_bytes.filter(is_wrong) else {
+            let whole = checked?;
+            // What is indexed are the bytes that are recorded, not what a disk made of them.
+            if whole.container != Container::Gzip || file.sha256() != body.sha256 {
+                text.give_up();
+            }
+            return Ok((whole, text.finished()));
+        };
         // A wrong length is damage whatever the container says; but that tells how much of it can be read.
         let reason = format!("{} bytes came, {expected} were announced", body.size_bytes);
         match checked {

@@ -22,12 +22,14 @@ pub mod chain;
 pub mod check;
 pub mod coverage;
 pub mod disk;
+mod encrypted;
 pub mod entry;
 pub mod error;
 pub mod evidence;
 pub mod extract;
 mod former;
 pub mod ingest;
+pub mod kept;
 pub mod layout;
 mod ledger;
 mod lock;
@@ -119,6 +121,7 @@ struct Inner {
     /// Held while a checked, synced file gets its place and its row. Guards the folders known to be durable.
     placing: Mutex<HashSet<PathBuf>>,
     temp_files: AtomicU64,
+    kept: kept::KeptTexts,
     /// `None` in a reader.
     lock: Option<VaultLock>,
 }
@@ -190,6 +193,7 @@ impl Archive {
             ledger: Mutex::new(ledger),
             placing: Mutex::new(HashSet::new()),
             temp_files: AtomicU64::new(0),
+            kept: kept::KeptTexts::new(),
             lock,
         };
         Ok(Archive { inner: Arc::new(inner), actor: DEFAULT_ACTOR.into(), limits: CheckLimits::default() })
@@ -314,27 +318,6 @@ impl Archive {
             found.extend(self.ledger().file_at(sequence)?.map(|file| (file, contents)));
         }
         Ok(found)
-    }
-
-    /// Records that a file waits for keys.
-    ///
-    /// # Errors
-    /// [`ReadOnly`](ArchiveError::ReadOnly), ledger errors (also for a sequence that does not exist).
-    pub fn record_encrypted(&self, file: &EncryptedFile) -> Result<(), ArchiveError> {
-        self.writer()?.set_encrypted(file)
-    }
-
-    /// Records that files wait for keys no longer.
-    ///
-    /// # Errors
-    /// [`ReadOnly`](ArchiveError::ReadOnly), ledger errors.
-    pub fn forget_encrypted(&self, sequences: &[u64]) -> Result<(), ArchiveError> {
-        self.writer()?.remove_encrypted(sequences)
-    }
-
-    /// The files that wait for keys, ascending.
-    pub fn encrypted_files(&self) -> Result<Vec<EncryptedFile>, ArchiveError> {
-        self.ledger().encrypted_files()
     }
 
     /// Names of the source already published in this stream, each with its latest version; no salvage files.

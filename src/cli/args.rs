@@ -126,6 +126,8 @@ pub(crate) struct Demo {
 
 #[derive(Args, Debug)]
 pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) memory: super::limits::Memory,
     /// Show how fresh each stream is, from the ledger, and end
     #[arg(long)]
     pub(crate) status: bool,
@@ -151,6 +153,8 @@ pub(crate) struct Init {
 
 #[derive(Args, Debug)]
 pub(crate) struct Sync {
+    #[command(flatten)]
+    pub(crate) memory: super::limits::Memory,
     /// How far back to go, such as 12h or 7d [default: as in vault.toml]
     #[arg(long, value_name = "AGE")]
     pub(crate) start: Option<String>,
@@ -164,6 +168,8 @@ pub(crate) struct Sync {
 
 #[derive(Args, Debug)]
 pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) memory: super::limits::Memory,
     /// Files, folders and bags (BagIt): gzip, zip, JSON, NDJSON, Avro; told by content, not by name
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
@@ -224,6 +230,8 @@ pub(crate) struct GapsAccept {
 
 #[derive(Args, Debug)]
 pub(crate) struct Index {
+    #[command(flatten)]
+    pub(crate) memory: super::limits::Memory,
     /// Make a new index aside and swap it in
     #[arg(long)]
     pub(crate) rebuild: bool,

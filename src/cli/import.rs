@@ -13,7 +13,7 @@ use std::time::Instant;
 
 pub(crate) fn run(args: &Import, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     // Settings that cannot be read mean that this is not the vault somebody thinks it is.
-    let limits = settings::Settings::of_vault(vault)?.limits;
+    let limits = settings::Settings::of_vault(vault)?.limits.with(&args.memory)?;
     let archive = limits.on(open_for_writing(vault)?);
     let keys = Keys::of_environment();
     let started = Instant::now();

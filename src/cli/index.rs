@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 pub(crate) fn run(args: &Index, vault: &Path, output: &Output) -> Result<Exit, Failure> {
-    let limits = settings::Settings::of_vault(vault)?.limits;
+    let limits = settings::Settings::of_vault(vault)?.limits.with(&args.memory)?;
     let archive = open_for_writing(vault)?;
     let keys = Keys::of_environment();
     let started = Instant::now();

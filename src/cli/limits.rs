@@ -4,11 +4,14 @@ use super::exit::Failure;
 use super::settings::{self, Settings};
 use chatvault::archive::{Archive, CheckLimits};
 use chatvault::decode::DecodeLimits;
-use chatvault::pipeline::RunOptions;
+use chatvault::pipeline::{DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, RunOptions};
 use std::path::Path;
 
 /// Keys of the section.
-pub(super) const KEYS: [&str; 3] = ["max_inflate_ratio", "max_inflated_bytes", "max_record_bytes"];
+pub(super) const KEYS: [&str; 4] = ["max_inflate_ratio", "max_inflated_bytes", "max_record_bytes", "memory"];
+
+/// Beyond what any machine has.
+const MOST_MEMORY_BYTES: u64 = 1 << 50;
 
 /// The largest record that any setting allows.
 pub(super) const MAX_RECORD_BYTES: usize = 1 << 30;
@@ -22,6 +25,16 @@ pub(crate) struct Limits {
     pub(crate) max_inflated_bytes: u64,
     /// Bytes of JSON of one record. Each decoding thread may hold one such record in memory.
     pub(crate) max_record_bytes: usize,
+    /// Memory of a run that indexes, bytes.
+    pub(crate) memory_bytes: u64,
+}
+
+/// `--memory` of the commands that index.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Memory {
+    /// Memory to work within, such as 256MiB; 128MiB at least [default: as in vault.toml, else 1GiB]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
 }
 
 impl Limits {
@@ -50,7 +63,18 @@ impl Limits {
             max_inflate_ratio: value("max_inflate_ratio", usual.max_inflate_ratio, 1, 1 << 30)?,
             max_inflated_bytes: value("max_inflated_bytes", usual.max_inflated_bytes, 1 << 10, 1 << 50)?,
             max_record_bytes: usize::try_from(record).unwrap_or(usual.max_record_bytes),
+            memory_bytes: value("memory", DEFAULT_MEMORY_BYTES, LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES)?,
         })
+    }
+
+    /// With what the command line says of memory.
+    pub(crate) fn with(self, memory: &Memory) -> Result<Limits, Failure> {
+        let Some(text) = &memory.memory else { return Ok(self) };
+        let memory_bytes = size(text).map_err(|failure| failure.within("--memory"))?;
+        if !(LEAST_MEMORY_BYTES..=MOST_MEMORY_BYTES).contains(&memory_bytes) {
+            return Err(Failure::usage(format!("--memory {text}: it has to be 128MiB or more")));
+        }
+        Ok(Limits { memory_bytes, ..self })
     }
 
     /// The archive, checking within these limits.
@@ -75,7 +99,7 @@ impl Limits {
 
     /// For a run of the indexer.
     pub(crate) fn run_options(self) -> RunOptions {
-        RunOptions { decode: self.decode(), ..RunOptions::default() }
+        RunOptions { decode: self.decode(), ..RunOptions::default() }.within(self.memory_bytes)
     }
 }
 

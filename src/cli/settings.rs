@@ -70,7 +70,7 @@ const ENDPOINTS: [&str; 9] = [
 ];
 
 /// Settings that one value answers, with their variable and what they are without one.
-const ORIGINS: [(&str, &str, &str, &str); 10] = [
+const ORIGINS: [(&str, &str, &str, &str); 11] = [
     ("account", "id", "CHATVAULT_ACCOUNT", ""),
     ("account", "region", "CHATVAULT_REGION", "va"),
     ("sync", "start", "CHATVAULT_START", "30d"),
@@ -81,6 +81,7 @@ const ORIGINS: [(&str, &str, &str, &str); 10] = [
     ("limits", "max_inflate_ratio", "CHATVAULT_MAX_INFLATE_RATIO", "1000"),
     ("limits", "max_inflated_bytes", "CHATVAULT_MAX_INFLATED_BYTES", "256GiB"),
     ("limits", "max_record_bytes", "CHATVAULT_MAX_RECORD_BYTES", "32MiB"),
+    ("limits", "memory", "CHATVAULT_MEMORY", "1GiB"),
 ];
 
 /// Where each setting comes from: name, value, `vault.toml`, the variable, or `default`. Nothing secret is among them.

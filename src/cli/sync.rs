@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Sync, vault: &Path, output: &Output) -> Result<Exit, Fa
     let runtime = runtime()?;
     let started = Instant::now();
     let keys = Keys::of_environment();
-    let report = run_with(&runtime, &acquire, &archive, keys.options(settings.limits), output)?;
+    let report = run_with(&runtime, &acquire, &archive, keys.options(settings.limits.with(&args.memory)?), output)?;
     print(&report, &keys, started.elapsed().as_secs_f64(), output)?;
     let waiting = report.indexed.encrypted.clone();
     Ok(keys.exit(&waiting, exit_of(report, output)))

@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Watch, vault: &Path, output: &Output) -> Result<Exit, F
             }
         }
     };
-    let options = super::keys::Keys::of_environment().options(settings.limits);
+    let options = super::keys::Keys::of_environment().options(settings.limits.with(&args.memory)?);
     let sink = progress.sink();
     let outcome = pipeline::watch(&runtime, &acquire, &archive, options, &paces, &sink, &watcher, &cancel, &mut each);
     progress.done();

