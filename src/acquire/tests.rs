@@ -13,6 +13,9 @@ use super::*;
 use crate::archive::{Clock, EventKind, RealDisk};
 use crate::simulator::{self, Fault, LateFiles, Rule, Script, Simulator, SimulatorConfig, Target, WorldConfig};
 
+/// All that has an address of its own.
+const SERVICES: [&str; 4] = ["msgHist", "engHistDomain", "leDataReporting", "msgEwtAPI"];
+
 /// A small account, its simulator, a vault, and settings that fit.
 pub(super) struct Lab {
     pub(super) simulator: Simulator,
@@ -45,7 +48,7 @@ impl Lab {
             csds: Some(url(&simulator.base_url())),
             data_access: Some(url(&simulator.base_url())),
             data_access_files: vec![url(&simulator.download_base_url())],
-            services: ["msgHist", "engHistDomain"].map(|name| (name.to_owned(), url(&simulator.base_url()))).into(),
+            services: SERVICES.map(|name| (name.to_owned(), url(&simulator.base_url()))).into(),
         };
         let mut settings = AcquireSettings::new("40112233", "va", keys, &endpoints).unwrap();
         settings.clock = time;

@@ -13,10 +13,12 @@ pub(super) mod segments;
 mod talk;
 mod truth;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::calendar::{Allocation, Calendar, FormMix, HOUR_MS};
 use super::dice::mix;
+use super::plan::Speaker;
 use super::world::{WorldConfig, WorldError};
 use plan::Plan;
 
@@ -148,6 +150,12 @@ impl MessagingWorld {
     /// The truth about every conversation that has started, oldest first.
     pub fn truth(&self, now_ms: i64) -> impl Iterator<Item = TruthMessaging> + '_ {
         self.started(now_ms).filter_map(move |index| self.conversation(index, now_ms))
+    }
+
+    /// Ids of the human agents who have an open conversation at an instant.
+    #[must_use]
+    pub fn busy_agents(&self, now_ms: i64) -> BTreeSet<String> {
+        figures::loads(self, now_ms).into_keys().map(|agent| talk::agent_id(Speaker::Agent(agent))).collect()
     }
 
     /// Numbers of the conversations that start in `from_ms..=to_ms`: starts rise with the number.

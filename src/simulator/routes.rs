@@ -59,6 +59,7 @@ pub(super) struct Shared {
     pub(super) tokens: Mutex<Tokens>,
     pub(super) messaging: Arc<MessagingWorld>,
     pub(super) max_result_window: u32,
+    pub(super) agents_per_page: u32,
     pub(super) clock: ClockCell,
     pub(super) counters: Counters,
     pub(super) cache: FileCache,
@@ -308,12 +309,13 @@ impl Shared {
             faults: faults.clone(),
         };
         let (world, messaging) = (Arc::clone(&self.world), Arc::clone(&self.messaging));
+        let agents_per_page = self.agents_per_page;
         // A search may walk through three months of conversations.
         let searching = tokio::task::spawn_blocking(move || match wish {
             Wish::MessagingSearch => search::search(&messaging, &asked),
             Wish::MessagingById => search::by_id(&messaging, &asked),
             Wish::HistorySearch => history::search(&world, &asked),
-            Wish::Agents => figures::agents(&messaging, &asked),
+            Wish::Agents => figures::agents(&messaging, &asked, agents_per_page),
             Wish::AgentsSummary => figures::agents_summary(&messaging, &asked),
             Wish::Operations(method) => {
                 let body = if asked.body.is_empty() { Map::new() } else { object(&asked.body)? };

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::delivery::Making;
+use super::messaging::figures::MOST_AGENTS;
 use super::messaging::{MessagingConfig, MessagingWorld};
 use super::oauth::{Credentials, Verifier};
 use super::routes::{Door, Shared, answer};
@@ -62,6 +63,8 @@ pub struct SimulatorConfig {
     pub messaging: MessagingConfig,
     /// Searches refuse an `offset` + `limit` beyond this. LivePerson documents no limit; 10 000 is Elasticsearch's.
     pub max_result_window: u32,
+    /// Agents on one page of Agent Metrics, however many are asked for. LivePerson allows 2500.
+    pub agents_per_page: u32,
     /// Faults and late files.
     pub script: Script,
     /// Requests per second beyond which the answer is 429; none for no limit.
@@ -93,6 +96,7 @@ impl Default for SimulatorConfig {
             tokens: TokenConfig::default(),
             messaging: MessagingConfig::default(),
             max_result_window: 10_000,
+            agents_per_page: MOST_AGENTS,
             script: Script::default(),
             rate_limit_per_second: None,
             clock: Clock::default(),
@@ -245,6 +249,7 @@ pub async fn start(config: SimulatorConfig) -> Result<Simulator, SimulatorError>
         verifier: Verifier::new(config.credentials).into(),
         messaging: Arc::new(messaging),
         max_result_window: config.max_result_window,
+        agents_per_page: config.agents_per_page,
         clock: ClockCell(AtomicI64::new(now_ms)),
         counters: Counters::default(),
         cache: Default::default(),

@@ -18,7 +18,8 @@ const LONGEST_MS: i64 = 92 * 86_400_000;
 const DAY_MS: i64 = 86_400_000;
 /// Waits kept for percentiles, per skill and interval.
 const SAMPLE: usize = 4_096;
-const MOST_AGENTS: u32 = 2_500;
+/// Highest `limit` of a list of agents.
+pub(in crate::simulator) const MOST_AGENTS: u32 = 2_500;
 const AGENT_FILTERS: [&str; 3] = ["skillIds", "agentIds", "status"];
 
 /// Conversations that may have had an event since `from_ms`.
@@ -247,8 +248,9 @@ fn queue_metrics(queue: &Queue, time: Option<i64>) -> Value {
 }
 
 /// `POST …/agent-view/status` and `/list`: agents with open conversations, by their id.
-pub(in crate::simulator) fn agents(world: &MessagingWorld, asked: &Asked) -> Result<Reply, Refusal> {
+pub(in crate::simulator) fn agents(world: &MessagingWorld, asked: &Asked, per_page: u32) -> Result<Reply, Refusal> {
     let page = Page::new(&asked.query, asked.window, MOST_AGENTS)?;
+    let page = Page { limit: page.limit.min(per_page.max(1)), ..page };
     let body = object(&asked.body)?;
     if let Some(unknown) = body.keys().find(|key| !AGENT_FILTERS.contains(&key.as_str())) {
         return Err(Refusal::bad(format!("the filter {unknown} is not simulated")));
@@ -290,7 +292,7 @@ pub(in crate::simulator) fn agents_summary(world: &MessagingWorld, asked: &Asked
 }
 
 /// Open conversations and latest skill of each human agent who has any.
-fn loads(world: &MessagingWorld, now_ms: i64) -> BTreeMap<u32, (i64, usize)> {
+pub(super) fn loads(world: &MessagingWorld, now_ms: i64) -> BTreeMap<u32, (i64, usize)> {
     let mut loads = BTreeMap::new();
     for plan in plans(world, now_ms, now_ms).filter(|plan| plan.is_open(now_ms)) {
         let Some(held) = plan.latest_assignment(now_ms).filter(|_| plan.waits_since(now_ms).is_none()) else {
