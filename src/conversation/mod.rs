@@ -6,6 +6,7 @@
 //! * Never: reads a file, a clock or the network.
 //! * Start reading at: [`Conversation`], then [`merge()`].
 
+mod columns;
 mod details;
 mod encryption;
 mod merge;
@@ -89,6 +90,7 @@ pub struct Conversation {
     /// Net Promoter Score, where the source has one.
     pub nps: Option<f64>,
     /// Transcript in the order received.
+    #[serde(with = "columns")]
     pub messages: Vec<Message>,
     /// Hand-overs between agents and skills.
     pub transfers: Vec<Transfer>,
