@@ -22,6 +22,9 @@ mod diagnosis;
 mod exactness_tests;
 mod importing;
 mod index_report;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod paging_tests;
 mod indexing;
 mod masks;
 mod notes;
