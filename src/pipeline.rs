@@ -22,13 +22,13 @@ mod diagnosis;
 mod exactness_tests;
 mod importing;
 mod index_report;
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod paging_tests;
 mod indexing;
 mod masks;
 mod notes;
 mod options;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod paging_tests;
 mod prove;
 mod raw_scan;
 pub mod repair;
