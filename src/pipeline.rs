@@ -26,6 +26,9 @@ mod indexing;
 mod masks;
 mod notes;
 mod options;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod paging_tests;
 mod prove;
 mod raw_scan;
 pub mod repair;

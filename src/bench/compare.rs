@@ -14,6 +14,8 @@ pub enum Verdict {
     Worse,
     /// The spreads overlap.
     Noise,
+    /// The reports do not measure the same, or too seldom to say; the doubts tell why.
+    NotComparable,
 }
 
 /// One figure of two reports.
@@ -33,7 +35,11 @@ pub struct Comparison {
     pub verdict: Verdict,
 }
 
-/// Compares every figure that both reports have; and says in sentences what makes the comparison unsound.
+/// Fewest rounds whose spread says how much of a difference is noise.
+pub const LEAST_ROUNDS: usize = 3;
+
+/// Compares every figure that both reports have; and says in sentences what makes the comparison unsound. Where that is another
+/// corpus, another kind of build or too few rounds, no figure is better or worse: all are [`Verdict::NotComparable`].
 pub fn compare(old: &Report, new: &Report) -> (Vec<Comparison>, Vec<String>) {
     let mut compared = Vec::new();
     for stage in &new.stages {
@@ -52,7 +58,19 @@ pub fn compare(old: &Report, new: &Report) -> (Vec<Comparison>, Vec<String>) {
     if let (Some(old), Some(new)) = (size(old), size(new)) {
         compared.push(figure("index ÷ JSON", "", old, new, old.median / new.median));
     }
+    if !is_sound(old, new) {
+        compared.iter_mut().for_each(|figure| figure.verdict = Verdict::NotComparable);
+    }
     (compared, doubts(old, new))
+}
+
+fn corpus(report: &Report) -> (u64, u64, u64) {
+    (report.corpus.json_bytes, report.corpus.raw_bytes, report.corpus.conversations)
+}
+
+fn is_sound(old: &Report, new: &Report) -> bool {
+    let is_often_enough = old.rounds.min(new.rounds) >= LEAST_ROUNDS;
+    is_often_enough && corpus(old) == corpus(new) && old.is_debug_build == new.is_debug_build
 }
 
 fn figure(name: &str, unit: &'static str, old: Spread, new: Spread, ratio: f64) -> Comparison {
@@ -70,14 +88,13 @@ fn doubts(old: &Report, new: &Report) -> Vec<String> {
     if machine(old) != machine(new) {
         doubts.push("the other report was made on another machine".to_owned());
     }
-    let corpus = |report: &Report| (report.corpus.json_bytes, report.corpus.raw_bytes, report.corpus.conversations);
     if corpus(old) != corpus(new) {
         doubts.push("the other report was made with other files".to_owned());
     }
     if old.is_debug_build != new.is_debug_build {
         doubts.push("one of the two programs was built without optimisation".to_owned());
     }
-    if old.rounds.min(new.rounds) < 3 {
+    if old.rounds.min(new.rounds) < LEAST_ROUNDS {
         doubts.push("with fewer than three rounds the spread says little; use --rounds 5".to_owned());
     }
     doubts
@@ -86,6 +103,39 @@ fn doubts(old: &Report, new: &Report) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::machine::Machine;
+    use crate::bench::survey::TextStatistics;
+
+    /// A report of a vault's figures, as `--save` writes it.
+    fn report(rounds: usize, json_bytes: u64, import: f64) -> Report {
+        let spread = serde_json::json!({ "median": import, "min": import - 1.0, "max": import + 1.0 });
+        let report = serde_json::json!({
+            "version": "1", "is_debug_build": false, "date": "", "command": "", "rounds": rounds, "stages": [], "floor": null,
+            "machine": Machine::here(),
+            "corpus": {
+                "seed": 1, "languages": {}, "files": 1, "raw_bytes": 1, "json_bytes": json_bytes, "conversations": 1,
+                "unparsed_bytes": 0, "left_out": [], "left_out_count": 0, "text": TextStatistics::default(),
+            },
+            "ratios": { "index_to_json": spread }, "disk": null, "peak_memory_bytes": null, "queries": [], "elapsed_s": 1.0,
+        });
+        serde_json::from_value(report).expect("a report")
+    }
+
+    #[test]
+    fn other_files_and_too_few_rounds_cannot_be_compared() {
+        let (before, slower) = (report(3, 1000, 10.0), report(5, 1000, 100.0));
+        let verdict = |old: &Report, new: &Report| {
+            let (figures, doubts) = compare(old, new);
+            assert_eq!(figures.len(), 1);
+            (figures[0].verdict, doubts.len())
+        };
+        assert_eq!(verdict(&before, &slower), (Verdict::Worse, 0));
+        assert_eq!(verdict(&before, &report(5, 1001, 100.0)), (Verdict::NotComparable, 1));
+        assert_eq!(verdict(&before, &report(2, 1000, 100.0)), (Verdict::NotComparable, 1));
+        assert_eq!(verdict(&report(1, 1000, 10.0), &slower), (Verdict::NotComparable, 1));
+        let unoptimised = Report { is_debug_build: true, ..report(3, 1000, 100.0) };
+        assert_eq!(verdict(&before, &unoptimised), (Verdict::NotComparable, 1));
+    }
 
     #[test]
     fn only_what_is_apart_counts() {

@@ -36,7 +36,7 @@ pub enum BenchError {
     #[error("{0}")]
     Process(String),
     /// Nothing is left to measure.
-    #[error("none of these files can be measured")]
+    #[error("no LivePerson records: none of these files holds a conversation that can be measured")]
     Nothing,
     /// The benchmark would fill the disk.
     #[error("the benchmark needs about {} MB in {}, and {} MB are free there", needed_bytes / 1_000_000, folder.display(), free_bytes / 1_000_000)]

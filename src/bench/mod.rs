@@ -21,7 +21,7 @@ mod slices;
 mod spread;
 mod survey;
 
-pub use compare::{Comparison, Verdict, compare};
+pub use compare::{Comparison, LEAST_ROUNDS, Verdict, compare};
 pub use error::BenchError;
 pub use import::{Sizes, measured_into_vault};
 pub use job::{Answer, Job, Sample, Stage, Work, perform};

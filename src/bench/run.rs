@@ -135,7 +135,11 @@ impl Bench<'_> {
 
     fn survey(&mut self) -> Result<Survey, BenchError> {
         match self.answer("survey", Work::Survey, &self.plan.files, &self.plan.scratch)? {
-            Answer::Survey(survey) if survey.files.is_empty() || survey.json_bytes == 0 => Err(BenchError::Nothing),
+            Answer::Survey(survey)
+                if survey.files.is_empty() || survey.json_bytes == 0 || survey.conversations == 0 =>
+            {
+                Err(BenchError::Nothing)
+            }
             Answer::Survey(survey) => Ok(survey),
             _ => Err(other_answer()),
         }

@@ -32,7 +32,7 @@ pub(crate) struct Limits {
 /// `--memory` of the commands that index.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Memory {
-    /// Memory to work within, such as 256MiB; 128MiB at least [default: as in vault.toml, else 1GiB]
+    /// Memory to work within, such as 256MiB or 256M (K, M, G count by 1024, MB and GB by 1000); 128MiB at least [default: as in vault.toml, else 1GiB]
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
 }
@@ -46,17 +46,20 @@ impl Limits {
         }
     }
 
-    /// Reads the section through `text`, which gives the value of a key from the environment or the file, as text.
-    pub(super) fn read(text: impl Fn(&str, &str) -> Result<Option<String>, Failure>) -> Result<Limits, Failure> {
+    /// Reads the section through `text`, which gives the value of a key from the environment or the file, as text, and what it is
+    /// called there.
+    pub(super) fn read(
+        text: impl Fn(&str, &str) -> Result<Option<(String, String)>, Failure>,
+    ) -> Result<Limits, Failure> {
         let usual = DecodeLimits::default();
         let value = |key: &str, usual: u64, from: u64, to: u64| -> Result<u64, Failure> {
             let variable = format!("CHATVAULT_{}", key.to_ascii_uppercase());
-            let Some(text) = text(key, &variable)? else { return Ok(usual) };
-            let size = size(&text).map_err(|failure| failure.within(&format!("[limits] {key}")))?;
+            let Some((text, name)) = text(key, &variable)? else { return Ok(usual) };
+            let size = size(&text).map_err(|failure| failure.within(&name))?;
             if (from..=to).contains(&size) {
                 return Ok(size);
             }
-            Err(Failure::usage(format!("[limits] {key} is {size}; it is a number from {from} to {to}")))
+            Err(Failure::usage(format!("{name} is {size}; it is a number from {from} to {to}")))
         };
         let record = value("max_record_bytes", usual.max_record_bytes as u64, 64 << 10, MAX_RECORD_BYTES as u64)?;
         Ok(Limits {
@@ -103,7 +106,8 @@ impl Limits {
     }
 }
 
-/// Reads `1000`, `500MB`, `2GiB`: a number, and a unit of 1000 or (with `i`) 1024.
+/// Reads `1000`, `500MB`, `2GiB`, `256M`: a number, and a unit of 1000 or (with `i`, or a letter alone, as other tools have it)
+/// of 1024.
 pub(super) fn size(text: &str) -> Result<u64, Failure> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -114,15 +118,16 @@ pub(super) fn size(text: &str) -> Result<u64, Failure> {
         "mb" => 1_000_000,
         "gb" => 1_000_000_000,
         "tb" => 1_000_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        "tib" => 1 << 40,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
         _ => 0,
     };
     let bytes = count.parse::<u64>().ok().and_then(|count| count.checked_mul(factor));
     bytes.filter(|_| factor > 0).ok_or_else(|| {
-        Failure::usage(format!("{text:?} is no size")).hint("write a number, or one with a unit: 500MB, 256GB, 32MiB")
+        Failure::usage(format!("{text:?} is no size"))
+            .hint("write a number, or one with a unit: 500MB, 256GB, 32MiB (or 32M, which is the same)")
     })
 }
 
@@ -132,10 +137,19 @@ mod tests {
 
     #[test]
     fn sizes_are_read_with_their_units() {
-        for (text, bytes) in [("1000", 1000), ("256GB", 256_000_000_000), ("32 MiB", 32 << 20), ("1tib", 1 << 40)] {
+        for (text, bytes) in [
+            ("1000", 1000),
+            ("256GB", 256_000_000_000),
+            ("32 MiB", 32 << 20),
+            ("1tib", 1 << 40),
+            ("64K", 64 << 10),
+            ("256M", 256 << 20),
+            ("1g", 1 << 30),
+            ("1 T", 1 << 40),
+        ] {
             assert_eq!(size(text).expect(text), bytes);
         }
-        for wrong in ["", "GB", "1.5GB", "-1", "1XB", "99999999999TB", "18446744073709551616"] {
+        for wrong in ["", "GB", "1.5GB", "-1", "1XB", "99999999999TB", "1KI", "1Mi", "M", "18446744073709551616"] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
     }

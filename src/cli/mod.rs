@@ -28,6 +28,7 @@ mod hit;
 mod import;
 mod index;
 mod init;
+mod json;
 mod keys;
 mod limits;
 mod losses;
@@ -51,13 +52,14 @@ mod show;
 mod simulate;
 mod stats;
 mod sync;
+mod term_file;
 mod terms;
 mod verify;
 mod watch;
 
 use args::{Cli, Command};
 use chatvault::archive::{Archive, Clock, RealDisk};
-use chatvault::index::Reader;
+use chatvault::index::{IndexError, Reader};
 use clap::{CommandFactory, Parser};
 use exit::{Exit, Failure};
 use output::Output;
@@ -145,6 +147,18 @@ fn open_for_writing(vault: &Path) -> Result<Archive, Failure> {
 /// Opens the index of a vault for search.
 fn open_index(vault: &Path) -> Result<Reader, Failure> {
     Ok(Reader::open(&chatvault::pipeline::index_home(vault))?)
+}
+
+/// As [`open_index`], for what counts: where nothing was ever archived there is nothing to index, and the answer is none. A note
+/// says so.
+fn open_index_or_none(archive: &Archive, vault: &Path, output: &Output) -> Result<Reader, Failure> {
+    match Reader::open(&chatvault::pipeline::index_home(vault)) {
+        Err(IndexError::Missing(_)) if archive.last_sequence()? == 0 => {
+            output.note("the archive holds no files yet: run `chatvault sync` or `chatvault import FILE`");
+            Ok(Reader::of_nothing()?)
+        }
+        opened => Ok(opened?),
+    }
 }
 
 /// Now, epoch milliseconds UTC.

@@ -3,6 +3,7 @@
 
 use super::args::{Global, ProgressWhen, When};
 use super::exit::Failure;
+use super::json::harmless;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -93,15 +94,9 @@ impl Output {
                 object.insert("type".into(), json!(kind));
             }
         }
-        let mut out = io::stdout().lock();
-        if self.ndjson {
-            serde_json::to_writer(&mut out, &value)
-        } else {
-            serde_json::to_writer_pretty(&mut out, &value)
-        }
-        .map_err(io::Error::from)?;
-        writeln!(out)?;
-        Ok(())
+        let text = if self.ndjson { serde_json::to_string(&value) } else { serde_json::to_string_pretty(&value) };
+        let text = harmless(text.map_err(io::Error::from)?);
+        Ok(writeln!(io::stdout().lock(), "{text}")?)
     }
 
     /// The error, on stderr for people, on stdout for machines too.

@@ -6,14 +6,19 @@ use chatvault::search::sample::{RULE, Sample, SampleRequest};
 use clap::Args;
 use serde_json::{Value, json};
 
+/// Options of `search` that a sample does not go with.
+const NOT_BESIDE: [&str; 6] = ["limit", "term_report", "after", "digest", "prove", "explain"];
+
 /// Options of a random sample.
 #[derive(Args, Debug, Default)]
 pub(crate) struct SampleOptions {
     /// Draw a random sample of so many of the conversations found, or of a share such as 5%
-    #[arg(long, value_name = "N", conflicts_with_all = ["limit", "term_report", "after", "digest", "prove", "explain"])]
+    #[arg(long, value_name = "N", conflicts_with_all = NOT_BESIDE)]
     pub(crate) sample: Option<String>,
     /// Seed of the sample, any text: equal seeds draw equal samples
-    #[arg(long, value_name = "S", default_value = "1", requires = "sample")]
+    // What a present option conflicts with is not required: without the conflicts of its own, a seed beside one of these would
+    // be ignored in silence.
+    #[arg(long, value_name = "S", default_value = "1", requires = "sample", conflicts_with_all = NOT_BESIDE)]
     pub(crate) seed: String,
 }
 

@@ -2,9 +2,10 @@
 
 use super::args::{Search, SyntaxName};
 use super::exit::{Exit, Failure};
+use super::json::harmless;
 use super::output::{Output, counted, number, printable, time_zone};
 use super::search_args::SortKey;
-use super::{facets, hit, now_ms, open, open_index, prove, sample, saved, shell_path, shell_word, terms};
+use super::{facets, hit, now_ms, open, open_index_or_none, prove, sample, saved, shell_path, shell_word, terms};
 use chatvault::index::Reader;
 use chatvault::pipeline::{self, Coverage};
 use chatvault::search::complaint::QueryError;
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
         return explain(&asked, &request, output);
     }
     let archive = open(vault)?;
-    let reader = open_index(vault)?;
+    let reader = open_index_or_none(&archive, vault, output)?;
     let wanted = sample::wanted(&args.sample)?;
     let is_only_counted = args.count || args.digest || args.prove;
     request.limit = match (is_only_counted, &wanted) {
@@ -59,6 +60,7 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
         let head = head(&asked, &reader, &answer, coverage, None)?;
         let exit = prove::run(args, vault, &archive, &reader, &request, head, output)?;
         if !output.for_machines() {
+            facets::print(&answer.facets, answer.total, args.top.0, &reader, &tz)?;
             warn_if_incomplete(coverage);
         }
         return Ok(exit);
@@ -268,16 +270,16 @@ fn hit_json(reader: &Reader, answer: &SearchAnswer, at: usize) -> Result<Value, 
 fn print_json(head: Value, reader: &Reader, answer: &SearchAnswer, count: bool) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     if count {
-        serde_json::to_writer_pretty(&mut out, &head).map_err(io::Error::from)?;
-        return Ok(writeln!(out)?);
+        writeln!(out, "{}", harmless(serde_json::to_string_pretty(&head).map_err(io::Error::from)?))?;
+        return Ok(out.flush()?);
     }
-    let mut opening = serde_json::to_string_pretty(&head).map_err(io::Error::from)?;
+    let mut opening = harmless(serde_json::to_string_pretty(&head).map_err(io::Error::from)?);
     // The hits go in before the brace that closes the document.
     opening.truncate(opening.trim_end().strip_suffix('}').unwrap_or(&opening).trim_end().len());
     write!(out, "{opening},\n  \"hits\": [")?;
     for at in 0..answer.hits.len() {
-        write!(out, "{}\n    ", if at == 0 { "" } else { "," })?;
-        serde_json::to_writer(&mut out, &hit_json(reader, answer, at)?).map_err(io::Error::from)?;
+        let hit = harmless(hit_json(reader, answer, at)?.to_string());
+        write!(out, "{}\n    {hit}", if at == 0 { "" } else { "," })?;
     }
     writeln!(out, "{}]\n}}", if answer.hits.is_empty() { "" } else { "\n  " })?;
     Ok(out.flush()?)
@@ -301,6 +303,7 @@ fn print_text(
 ) -> Result<(), Failure> {
     if args.count {
         outln!("{}", answer.total);
+        facets::print(&answer.facets, answer.total, args.top.0, reader, tz)?;
         note_left_out(answer, output);
         warn_if_incomplete(coverage);
         return Ok(());

@@ -34,7 +34,7 @@ Queries:
   saved:NAME                            a saved search (`chatvault saved`), alone or in a query
   *                                     everything
 
-Term reports: a file with one query a line (# comments; NAME, a tab, QUERY). Each is counted by
+Term reports: a file (`-`: stdin) with one query a line (# comments; NAME, a tab, QUERY). Each is counted by
 conversations, by those that no other finds, by messages, hits, agent and month; together by their
 union and overlap. A QUERY beside it is the scope. Exits with 3 when a line cannot be read.
 
@@ -51,6 +51,9 @@ Examples:
   chatvault search -- '-refund'
   chatvault search 'start:2026-06' --term-report terms.txt --format csv --out hits.csv
   chatvault search refund --sample 5% --seed matter-17";
+
+/// What says nothing about a digest or a proof: both are of the whole result, in no order.
+const NO_HITS: [&str; 4] = ["count", "limit", "sort", "reverse"];
 
 #[derive(Args, Debug)]
 pub(crate) struct Search {
@@ -79,17 +82,17 @@ pub(crate) struct Search {
     #[arg(long)]
     pub(crate) count: bool,
     /// Print one number for the whole result: SHA-256 of the sorted keys, each with a line feed
-    #[arg(long, conflicts_with = "count")]
+    #[arg(long, conflicts_with_all = NO_HITS)]
     pub(crate) digest: bool,
     /// Scan the archived files with the same query and compare: exits with 9 where the index differs
-    #[arg(long, conflicts_with = "count")]
+    #[arg(long, conflicts_with_all = NO_HITS)]
     pub(crate) prove: bool,
     /// Count by these: end_reason,start_reason,closed_by,skill,agent,device,origin,type,status,source,transfers,
     /// mcs,csat,hour,day,week,month,hour_of_day,weekday
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) facets: Vec<String>,
     /// Values printed for each facet, or `all`; --json always has all
-    #[arg(long, value_name = "N", default_value = "20")]
+    #[arg(long, value_name = "N", default_value = "20", requires = "facets")]
     pub(crate) top: Top,
     /// Time zone of dates in the query and in the output, such as Europe/Berlin
     #[arg(long, value_name = "ZONE", default_value = "UTC")]

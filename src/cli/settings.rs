@@ -140,8 +140,7 @@ impl Settings {
             Failure::usage(format!("{} is not valid TOML: {}", path.display(), error.message()))
                 .hint(position_hint(&text, error.span().map(|span| span.start)))
         })?;
-        Settings::of_table(&table, &|name| std::env::var(name).ok())
-            .map_err(|failure| Failure { message: format!("{}: {}", path.display(), failure.message), ..failure })
+        Settings::of_table(&table, &|name| std::env::var(name).ok()).map_err(|failure| failure.in_file(&path))
     }
 
     fn of_table(table: &Table, environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Failure> {
@@ -153,13 +152,22 @@ impl Settings {
             let value = table.get(section)?.as_table()?.get(key)?;
             Some((value.clone(), format!("[{section}] {key}")))
         };
-        let text = |section: &str, key: &str, variable: &str| -> Result<Option<String>, Failure> {
+        // With what the value is called where it stands.
+        let named = |section: &str, key: &str, variable: &str| -> Result<Option<(String, String)>, Failure> {
             match read(section, key, variable) {
                 None => Ok(None),
-                Some((Value::String(text), _)) => Ok(Some(text)),
-                Some((Value::Integer(number), _)) => Ok(Some(number.to_string())),
+                Some((Value::String(text), name)) => Ok(Some((text, name))),
+                Some((Value::Integer(number), name)) => Ok(Some((number.to_string(), name))),
                 Some((_, name)) => Err(Failure::usage(format!("{name} must be a text in quotes"))),
             }
+        };
+        let text = |section: &str, key: &str, variable: &str| -> Result<Option<String>, Failure> {
+            Ok(named(section, key, variable)?.map(|(text, _)| text))
+        };
+        let time = |key: &str, variable: &str, usual: &str| -> Result<Duration, Failure> {
+            let value = named("sync", key, variable)?;
+            let (text, name) = value.unwrap_or_else(|| (usual.to_owned(), key.to_owned()));
+            duration(&text).map_err(|failure| failure.within(&name))
         };
         let number = |section: &str, key: &str, variable: &str| -> Result<Option<f64>, Failure> {
             let Some((value, name)) = read(section, key, variable) else { return Ok(None) };
@@ -176,14 +184,10 @@ impl Settings {
             .filter(|id| !id.is_empty())
             .ok_or_else(|| Failure::usage("[account] id is missing; it is your LivePerson account number"))?;
         let region = text("account", "region", "CHATVAULT_REGION")?.unwrap_or_else(|| "va".into());
-        let start = text("sync", "start", "CHATVAULT_START")?.unwrap_or_else(|| "30d".into());
-        let seal_after = text("sync", "seal_after", "CHATVAULT_SEAL_AFTER")?.unwrap_or_else(|| "8h".into());
-        let relist = text("sync", "relist", "CHATVAULT_RELIST")?.unwrap_or_else(|| "48h".into());
         let connections = number("sync", "connections", "CHATVAULT_CONNECTIONS")?.unwrap_or(4.0);
         if connections.fract() != 0.0 || !(1.0..=64.0).contains(&connections) {
-            return Err(Failure::usage(format!(
-                "[sync] connections is {connections}; it is a whole number from 1 to 64"
-            )));
+            let name = read("sync", "connections", "CHATVAULT_CONNECTIONS").map_or_else(String::new, |(_, name)| name);
+            return Err(Failure::usage(format!("{name} is {connections}; it is a whole number from 1 to 64")));
         }
         let requests_per_second =
             number("sync", "requests_per_second", "CHATVAULT_REQUESTS_PER_SECOND")?.unwrap_or(5.0);
@@ -191,13 +195,13 @@ impl Settings {
             account_id,
             region,
             streams: streams(table)?,
-            start: duration(&start).map_err(|failure| failure.within("[sync] start"))?,
-            seal_after: duration(&seal_after).map_err(|failure| failure.within("[sync] seal_after"))?,
-            relist: duration(&relist).map_err(|failure| failure.within("[sync] relist"))?,
+            start: time("start", "CHATVAULT_START", "30d")?,
+            seal_after: time("seal_after", "CHATVAULT_SEAL_AFTER", "8h")?,
+            relist: time("relist", "CHATVAULT_RELIST", "48h")?,
             connections: connections as usize,
             requests_per_second,
             endpoints: endpoints(table)?,
-            limits: Limits::read(|key, variable| text("limits", key, variable))?,
+            limits: Limits::read(|key, variable| named("limits", key, variable))?,
         })
     }
 
@@ -262,6 +266,12 @@ impl Settings {
 }
 
 impl Failure {
+    /// Names the file; what begins with the name of a variable is a value of the environment, not of the file.
+    fn in_file(self, path: &Path) -> Failure {
+        let is_of_environment = self.message.starts_with("CHATVAULT_");
+        if is_of_environment { self } else { self.within(&path.display().to_string()) }
+    }
+
     pub(super) fn within(self, name: &str) -> Failure {
         Failure { message: format!("{name}: {}", self.message), ..self }
     }
@@ -439,6 +449,21 @@ mod tests {
         let environment = |name: &str| (name == "CHATVAULT_MAX_RECORD_BYTES").then(|| "1MB".to_owned());
         let settings = Settings::of_table(&table, &environment).expect("valid settings");
         assert_eq!(settings.limits.max_record_bytes, 1_000_000);
+        for (variable, value) in [
+            ("CHATVAULT_MEMORY", "1"),
+            ("CHATVAULT_MEMORY", "much"),
+            ("CHATVAULT_START", "soon"),
+            ("CHATVAULT_CONNECTIONS", "0"),
+            ("CHATVAULT_CONNECTIONS", "x"),
+        ] {
+            let environment = |name: &str| (name == variable).then(|| value.to_owned());
+            let failure = Settings::of_table(&table, &environment).expect_err(variable);
+            let message = failure.in_file(Path::new("/vault/vault.toml")).message;
+            assert!(message.starts_with(variable) && !message.contains("vault.toml"), "{message}");
+        }
+        let failure = read("[account]\nid=\"1\"\n[limits]\nmemory = \"1\"").expect_err("too little");
+        let message = failure.in_file(Path::new("/vault/vault.toml")).message;
+        assert!(message.starts_with("/vault/vault.toml: [limits] memory is 1;"), "{message}");
     }
 
     #[test]

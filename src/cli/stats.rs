@@ -6,7 +6,7 @@ use super::choices::Unit;
 use super::exit::{Exit, Failure};
 use super::output::{Output, Style, counted, number, readable_duration, time_zone};
 use super::search::{coverage_json, request_in, warn_if_incomplete};
-use super::{activity, facets, histogram, open, open_index, series};
+use super::{activity, facets, histogram, open, open_index_or_none, series};
 use chatvault::conversation::Role;
 use chatvault::index::Reader;
 use chatvault::pipeline;
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Stats, vault: &Path, output: &Output) -> Result<Exit, F
         return Err(Failure::usage("--by 5m is for the figures of an operational stream (--stream)").hint("--by hour"));
     }
     let archive = open(vault)?;
-    let reader = open_index(vault)?;
+    let reader = open_index_or_none(&archive, vault, output)?;
     let tz = time_zone(&args.tz)?;
     let mut request = request_in(args.syntax, &args.query, &tz, vault)?;
     let normalised = request.query.query.to_string();

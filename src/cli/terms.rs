@@ -5,42 +5,42 @@ use super::columns;
 use super::exit::{Exit, Failure};
 use super::output::{Output, counted, number, printable, time_zone};
 use super::search::{coverage_json, read_query, request_at, warn_if_incomplete};
-use super::{now_ms, open, open_index, saved, shell_path};
+use super::term_file::{cell, read_list};
+use super::{now_ms, open, open_index_or_none, saved, shell_path};
 use chatvault::pipeline::{self, Coverage};
 use chatvault::search::check;
 use chatvault::search::complaint::QueryError;
 use chatvault::search::facets::{FacetCount, FacetValue};
 use chatvault::search::parse::Located;
 use chatvault::search::syntax::Syntax;
-use chatvault::search::term_list::{MOST_BYTES, TermLine, term_lines};
+use chatvault::search::term_list::TermLine;
 use chatvault::search::terms::{MOST_COMPARED, TermCounts, TermReport, TermRequest, term_report};
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::OpenOptions;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 /// Options of `search` that say nothing about a list of queries.
-const NOT_BESIDE: [&str; 10] =
-    ["limit", "sort", "reverse", "after", "count", "digest", "prove", "explain", "facets", "top"];
+const NOT_BESIDE: [&str; 12] =
+    ["limit", "sort", "reverse", "after", "count", "digest", "prove", "explain", "facets", "top", "sample", "seed"];
 
 /// Options of a term report.
 #[derive(Args, Debug, Default)]
 pub(crate) struct ReportOptions {
-    /// Count each query of a file, one a line, and all together
+    /// Count each query of a file, one a line, and all together; `-` reads the list from stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = NOT_BESIDE)]
     pub(crate) term_report: Option<PathBuf>,
     /// Format of a term report
-    #[arg(long, value_name = "FORMAT", default_value = "table", requires = "term_report")]
+    #[arg(long, value_name = "FORMAT", default_value = "table", requires = "term_report", conflicts_with_all = NOT_BESIDE)]
     pub(crate) format: ReportFormat,
     /// What a row of a term report is: a query, a query and an agent, a query and a month, or two queries
-    #[arg(long, value_name = "WHAT", default_value = "term", requires = "term_report")]
+    #[arg(long, value_name = "WHAT", default_value = "term", requires = "term_report", conflicts_with_all = NOT_BESIDE)]
     pub(crate) by: ReportRows,
     /// Write the CSV of a term report to a new file
-    #[arg(long, value_name = "FILE", requires = "term_report")]
+    #[arg(long, value_name = "FILE", requires = "term_report", conflicts_with_all = NOT_BESIDE)]
     pub(crate) out: Option<PathBuf>,
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn run(file: &Path, args: &Search, vault: &Path, output: &Output) -> 
     }
     let (lines, sha256) = read_list(file)?;
     let archive = open(vault)?;
-    let reader = open_index(vault)?;
+    let reader = open_index_or_none(&archive, vault, output)?;
     let tz = time_zone(&args.tz)?;
     let joined = args.query.join(" ");
     let scope = if args.query.is_empty() { "*" } else { joined.as_str() };
@@ -143,20 +143,6 @@ pub(crate) fn run(file: &Path, args: &Search, vault: &Path, output: &Output) -> 
     }
     let is_whole = printed.entries.iter().all(|entry| matches!(entry.outcome, Outcome::Counted { .. }));
     Ok(if is_whole { Exit::Complete } else { Exit::SomeFailed })
-}
-
-/// The lines of the file and the SHA-256 of its bytes.
-fn read_list(file: &Path) -> Result<(Vec<TermLine>, String), Failure> {
-    let named = |why: &dyn std::fmt::Display| Failure::usage(format!("{}: {why}", file.display()));
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(file).map_err(|error| named(&error))?;
-    opened.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| named(&error))?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(named(&format!("larger than {MOST_BYTES} bytes; is it a list of queries?")));
-    }
-    let lines = term_lines(&bytes).map_err(|why| Failure::usage(format!("{} {why}", file.display())))?;
-    let hex = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((lines, hex))
 }
 
 /// Reads every line; one that is refused does not stop the others.
@@ -383,8 +369,9 @@ impl Printed<'_> {
         let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
         let failed = |error: csv::Error| Failure::new(Exit::Failed, error.to_string());
         writer.write_record(&head).map_err(failed)?;
+        let is_shown = out.is_none() && io::stdout().is_terminal();
         for row in rows {
-            writer.write_record(row.iter().map(|cell| harmless(cell))).map_err(failed)?;
+            writer.write_record(row.iter().map(|text| cell(text, is_shown))).map_err(failed)?;
         }
         let bytes = writer.into_inner().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
         let Some(path) = out else {
@@ -480,9 +467,3 @@ impl Refusal {
 
 /// Columns that are text; all others are figures.
 const TEXTS: [&str; 7] = ["name", "query", "agent", "month", "other_name", "other_query", "error"];
-
-/// A cell that no spreadsheet takes for a formula: what begins like one gets an apostrophe in front.
-fn harmless(cell: &str) -> String {
-    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if is_formula { format!("'{cell}") } else { cell.to_owned() }
-}

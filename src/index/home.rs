@@ -107,6 +107,14 @@ pub(super) fn create(folder: &Path, disk: Arc<dyn Disk>) -> Result<(Index, Field
     Ok((index, fields, failure))
 }
 
+/// An empty index that lies in no folder.
+pub(super) fn in_memory() -> Result<(Index, Fields), IndexError> {
+    let (schema, fields) = schema();
+    let index = Index::builder().schema(schema).settings(index_settings()).create_in_ram()?;
+    register(&index);
+    Ok((index, fields))
+}
+
 fn writable(folder: &Path, disk: Arc<dyn Disk>) -> Result<DiskDirectory, IndexError> {
     DiskDirectory::open(folder, disk).map_err(|error| IndexError::Damaged(error.to_string()))
 }

@@ -46,6 +46,17 @@ impl Reader {
         }
     }
 
+    /// A state without documents, of no folder: what a vault says in which nothing was archived yet.
+    ///
+    /// # Errors
+    /// None that is known; the engine's own.
+    pub fn of_nothing() -> Result<Reader, IndexError> {
+        let (index, fields) = home::in_memory()?;
+        let searcher = index.reader_builder().reload_policy(tantivy::ReloadPolicy::Manual).try_into()?.searcher();
+        let (checkpoint, superseded, words) = (Checkpoint::start(), BTreeSet::new(), Mutex::default());
+        Ok(Reader { index, fields, searcher, checkpoint, superseded, words })
+    }
+
     fn open_folder(folder: &Path) -> Result<Reader, IndexError> {
         let (index, fields) = home::open_to_read(folder)?;
         let checkpoint = Checkpoint::from_payload(index.load_metas()?.payload.as_deref())?;

@@ -23,7 +23,8 @@ pub struct Complaint {
     pub end: usize,
     /// What is wrong and why.
     pub message: String,
-    /// The whole query with this one fault mended.
+    /// The whole query with this one fault mended or, where that is not enough, with all of them. It is a query that can be read;
+    /// `None` where neither is one.
     pub suggestion: Option<String>,
 }
 
@@ -57,7 +58,9 @@ impl fmt::Display for QueryError {
             let (line, before, under) = excerpt(&self.query, complaint.start, complaint.end);
             writeln!(f, "  {line}")?;
             write!(f, "  {}{}", " ".repeat(before), "^".repeat(under))?;
-            if let Some(suggestion) = &complaint.suggestion {
+            let next = self.complaints.get(ordinal + 1).and_then(|next| next.suggestion.as_ref());
+            // What mends several at once is said below the last of them.
+            if let Some(suggestion) = complaint.suggestion.as_ref().filter(|cure| next != Some(cure)) {
                 write!(f, "\n  try: {}", visible(suggestion))?;
             }
         }
@@ -142,8 +145,25 @@ impl Fault {
 /// Complaints being collected about one query.
 pub(super) struct Complaints<'q> {
     pub(super) query: &'q str,
-    list: Vec<Complaint>,
+    list: Vec<(Complaint, Option<Edit>)>,
     more: usize,
+}
+
+/// A text that mends a fault when it is put in the place of a span.
+type Edit = (Range<usize>, String);
+
+/// The query with some faults mended; `None` where that leaves nothing, or where two of them are mended in one place.
+fn mended<'e>(query: &str, edits: impl IntoIterator<Item = &'e Edit>) -> Option<String> {
+    let mut edits: Vec<&Edit> = edits.into_iter().collect();
+    edits.sort_by_key(|(place, _)| (place.start, place.end));
+    let (mut text, mut from) = (String::with_capacity(query.len() + 16), 0);
+    for (place, replacement) in edits {
+        text.push_str(query.get(from..place.start)?);
+        text.push_str(replacement);
+        from = place.end;
+    }
+    text.push_str(query.get(from..)?);
+    Some(text.trim().to_owned()).filter(|mended| !mended.is_empty())
 }
 
 impl<'q> Complaints<'q> {
@@ -168,26 +188,34 @@ impl<'q> Complaints<'q> {
         message: impl Into<String>,
         edit: Option<(Range<usize>, &str)>,
     ) {
-        // Each suggestion is a copy of the query, so the list has to be short.
+        // Each suggestion is a copy of the query that is read again, so the list has to be short.
         if self.list.len() >= MOST_COMPLAINTS {
             self.more += 1;
             return;
         }
-        let suggestion = edit.and_then(|(place, text)| {
-            let head = self.query.get(..place.start)?;
-            let tail = self.query.get(place.end..)?;
-            Some(format!("{head}{text}{tail}").trim().to_owned()).filter(|mended| !mended.is_empty())
-        });
-        self.list.push(Complaint { start: span.start, end: span.end, message: message.into(), suggestion });
+        let complaint = Complaint { start: span.start, end: span.end, message: message.into(), suggestion: None };
+        self.list.push((complaint, edit.map(|(place, text)| (place, text.to_owned()))));
     }
 
     pub(super) fn fault(&mut self, span: Range<usize>, fault: &Fault) {
         self.add(span, fault.message.clone(), fault.replacement.as_deref());
     }
 
-    pub(super) fn into_error(self) -> QueryError {
-        let mut complaints = self.list;
+    /// The error, with suggestions that are queries themselves. `reads`: whether a text is one.
+    pub(super) fn into_error(self, reads: impl Fn(&str) -> bool) -> QueryError {
+        let Complaints { query, list, more } = self;
+        let is_query = |text: &String| reads(text);
+        let edits: Option<Vec<&Edit>> = list.iter().map(|(_, edit)| edit.as_ref()).collect();
+        // With faults that nobody can mend there is no cure for the whole.
+        let all = edits.filter(|edits| more == 0 && edits.len() > 1);
+        let all = all.and_then(|edits| mended(query, edits)).filter(is_query);
+        let cured = |(complaint, edit): &(Complaint, Option<Edit>)| {
+            let alone = edit.as_ref().and_then(|edit| mended(query, [edit])).filter(is_query);
+            let suggestion = alone.or_else(|| all.clone());
+            Complaint { suggestion, ..complaint.clone() }
+        };
+        let mut complaints: Vec<Complaint> = list.iter().map(cured).collect();
         complaints.sort_by_key(|complaint| (complaint.start, complaint.end));
-        QueryError { query: self.query.to_owned(), complaints, more: self.more }
+        QueryError { query: query.to_owned(), complaints, more }
     }
 }

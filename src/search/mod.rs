@@ -53,6 +53,8 @@ mod language_tests;
 mod places_tests;
 #[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod suggestion_tests;
 
 pub use cursor::{Cursor, CursorError};
 pub use digest::{Digest, digest};

@@ -181,15 +181,18 @@ impl Order {
             let rank = self.rank(segment.values.of(doc));
             let key = segment.keys.ords().first(doc).unwrap_or_default();
             let tie = if self.key_falls() { !key } else { key };
-            if after.is_none_or(|after| (rank, tie) >= after) {
+            let is_behind = |(last, first_tie): (Rank, Option<u64>)| {
+                rank > last || rank == last && first_tie.is_some_and(|first| tie >= first)
+            };
+            if after.is_none_or(is_behind) {
                 each(Row { rank, tie, doc });
             }
         }
         Ok(())
     }
 
-    /// The smallest tie in a segment that stands behind a place's key.
-    fn first_tie(&self, segment: &Segment, place: &Place) -> Result<u64, IndexError> {
+    /// The smallest tie in a segment that stands behind a place's key; `None` where every key stands before it, or is it.
+    fn first_tie(&self, segment: &Segment, place: &Place) -> Result<Option<u64>, IndexError> {
         let key = place.key.as_bytes();
         let from = if self.key_falls() { Bound::Included(key) } else { Bound::Excluded(key) };
         let (first, _) = segment.keys.dictionary().term_bounds_to_ord(from, Bound::Unbounded)?;
@@ -198,7 +201,8 @@ impl Order {
             Bound::Excluded(ordinal) => ordinal.saturating_add(1),
             Bound::Unbounded => 0,
         };
-        Ok(if self.key_falls() { (!first).saturating_add(1) } else { first })
+        // Where keys fall, those behind are the ones below `first`, and the tie of `first - 1` is the smallest of them.
+        Ok(if self.key_falls() { first.checked_sub(1).map(|last| !last) } else { Some(first) })
     }
 
     /// Hits behind a place.

@@ -81,6 +81,10 @@ pub fn parse(text: &str, options: &ParseOptions) -> Result<Query, QueryError> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_located(text: &str, options: &ParseOptions) -> Result<Located, QueryError> {
+    read(text, options).map_err(|complaints| complaints.into_error(|mended| read(mended, options).is_ok()))
+}
+
+fn read<'q>(text: &'q str, options: &ParseOptions) -> Result<Located, Complaints<'q>> {
     let mut complaints = Complaints::about(text);
     let tokens = lex(&mut complaints);
     if tokens.is_empty() && complaints.is_empty() {
@@ -89,11 +93,7 @@ pub fn parse_located(text: &str, options: &ParseOptions) -> Result<Located, Quer
     let mut parser = Parser { tokens, next: 0, depth: 0, leaves: Vec::new(), options, complaints };
     let query = parser.whole();
     refuse_unprintable(&query, &mut parser.complaints);
-    if parser.complaints.is_empty() {
-        Ok(Located { query, leaves: parser.leaves })
-    } else {
-        Err(parser.complaints.into_error())
-    }
+    if parser.complaints.is_empty() { Ok(Located { query, leaves: parser.leaves }) } else { Err(parser.complaints) }
 }
 
 /// Every query is recorded as it is printed, with all its parentheses, and has to read back from that.

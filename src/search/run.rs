@@ -65,6 +65,8 @@ pub struct Hits {
     len: usize,
     /// Hits behind `after`; `len` of them are given.
     left: u64,
+    /// Hits found in one walk.
+    window_len: usize,
     window: Mutex<Window>,
     matcher: Matcher,
 }
@@ -274,7 +276,13 @@ impl Hits {
         let after = cursor.map(|cursor| cursor.place.clone());
         let left = if request.limit == Some(0) { 0 } else { order.count(reader, &found, after.as_ref())? };
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(request.limit.unwrap_or(usize::MAX));
-        Ok(Hits { found, order, query, after, len, left, window: Mutex::default(), matcher })
+        Ok(Hits { found, order, query, after, len, left, window_len: WINDOW, window: Mutex::default(), matcher })
+    }
+
+    /// These hits, found so many at a time: the walk from window to window on a corpus of a few.
+    #[cfg(test)]
+    pub(crate) fn with_window(self, window_len: usize) -> Hits {
+        Hits { window_len, ..self }
     }
 
     /// Number of hits to load.
@@ -317,7 +325,7 @@ impl Hits {
         while at >= window.start + window.placed.len() {
             let start = window.start + window.placed.len();
             let after = window.last.as_ref().or(self.after.as_ref());
-            let wanted = WINDOW.min(self.len.saturating_sub(start));
+            let wanted = self.window_len.min(self.len.saturating_sub(start));
             let (placed, last) = self.order.page(reader, &self.found, after, wanted)?;
             if placed.is_empty() {
                 return Err(IndexError::Damaged(format!("hit {at} of {} is not there", self.len)));

@@ -92,6 +92,7 @@ fn a_generated_corpus_is_measured_saved_and_compared() {
     let fast = json!({ "median": 9e9, "min": 8e9, "max": 1e10 });
     let import = doctored["bench"]["stages"].as_array_mut().unwrap().iter_mut().find(|s| s["stage"] == "import");
     import.unwrap()["mb_per_s"] = fast;
+    doctored["bench"]["rounds"] = json!(3);
     let other = kept.path().join("doctored.json");
     fs::write(&other, doctored.to_string()).unwrap();
     let other = other.to_string_lossy().into_owned();
@@ -99,12 +100,22 @@ fn a_generated_corpus_is_measured_saved_and_compared() {
     let compared = Run::of(bench(dir.path(), &[&["--json"], &arguments[..]].concat()).output().unwrap()).exits(0);
     let figures = compared.json()["compare"]["figures"].clone();
     let import = figures.as_array().unwrap().iter().find(|figure| figure["figure"] == "import, end to end").unwrap();
-    assert_eq!(import["verdict"], "worse");
+    assert_eq!(import["verdict"], "not-comparable", "one round says nothing");
     assert!(import["ratio"].as_f64().unwrap() < 0.001);
     assert!(!compared.json()["compare"]["doubts"].to_string().contains("other files"), "equal seeds give equal bytes");
-    let failed = [&arguments[..], &["--fail-below", "0.001"]].concat();
+    // Nothing is measured for a verdict that there cannot be.
+    let refused = [&arguments[..], &["--fail-below", "0.001"]].concat();
+    let refused = Run::of(bench(dir.path(), &refused).output().unwrap()).exits(2);
+    assert!(refused.stderr.contains("not comparable: 1 of 3 rounds"), "{}", refused.all());
+    let failed =
+        ["bench", "--size", "1MB", "--seed", "7", "--rounds", "3", "--compare", &other, "--fail-below", "0.001"];
     let failed = Run::of(bench(dir.path(), &failed).output().unwrap()).exits(1);
     assert!(failed.stdout.contains("WORSE") && failed.stderr.contains("import, end to end"), "{}", failed.all());
+    let elsewhere =
+        ["bench", "--size", "1MB", "--seed", "8", "--rounds", "3", "--compare", &other, "--fail-below", "0.9"];
+    let elsewhere = Run::of(bench(dir.path(), &elsewhere).output().unwrap()).exits(2);
+    assert!(elsewhere.stdout.contains("not comparable") && !elsewhere.stdout.contains("WORSE"), "{}", elsewhere.stdout);
+    assert!(elsewhere.stderr.contains("nothing is said about --fail-below 0.9"), "{}", elsewhere.stderr);
     assert!(is_empty(dir.path()));
 }
 
@@ -146,7 +157,7 @@ fn files_of_the_user_are_only_read_and_what_cannot_be_measured_is_named() {
 fn it_fits_the_terminal() {
     let dir = temp_folder();
     for columns in [60, 100] {
-        let mut command = bench(dir.path(), &["bench", "--size", "300kB", "--rounds", "1"]);
+        let mut command = bench(dir.path(), &["bench", "--size", "1MB", "--rounds", "1"]);
         // A vault of the user's is nobody's business here, in the processes of the stages neither.
         command.env("COLUMNS", columns.to_string()).env("CHATVAULT_VAULT", "/nowhere");
         let run = Run::of(command.output().unwrap()).exits(0);
@@ -156,8 +167,7 @@ fn it_fits_the_terminal() {
         let table: Vec<&str> = table.collect();
         assert_eq!(table.len(), 15, "{}", run.stdout);
         assert!(table[..14].iter().all(|line| line.chars().count() <= columns), "{}", run.stdout);
-        for said in
-            ["floor ", "import ÷ floor", "repeat: chatvault bench --size 300kB --seed 1", "without optimisation"]
+        for said in ["floor ", "import ÷ floor", "repeat: chatvault bench --size 1MB --seed 1", "without optimisation"]
         {
             let is_expected = said != "without optimisation" || cfg!(debug_assertions);
             assert_eq!(run.stdout.contains(said), is_expected, "{said}: {}", run.stdout);
@@ -188,6 +198,7 @@ fn wrong_usage_shows_before_the_long_run() {
     let nowhere = kept.path().join("no/such/folder/x.json").to_string_lossy().into_owned();
     for arguments in [
         &["bench", "--size", "many"][..],
+        &["bench", "--size", "999999"],
         &["bench", "--size", "1MB", "--rounds", "0"],
         &["bench", "--growth", "10q"],
         &["bench", "--size", "1MB", "/etc/hostname"],
@@ -203,6 +214,10 @@ fn wrong_usage_shows_before_the_long_run() {
         assert!(refused.stderr.contains("error:"), "{arguments:?}: {}", refused.stderr);
         assert!(is_empty(dir.path()), "{arguments:?}");
     }
+    let other = kept.path().join("tickets.json");
+    fs::write(&other, r#"{"tickets":[{"id":1,"text":"no conversation"},{"id":2}]}"#).unwrap();
+    let run = Run::of(bench(dir.path(), &["bench", &other.to_string_lossy()]).output().unwrap()).exits(2);
+    assert!(run.stderr.contains("no LivePerson records"), "{}", run.stderr);
     let large = Run::of(bench(dir.path(), &["bench", "--size", "900000TB"]).output().unwrap()).exits(1);
     assert!(large.stderr.contains("are free") && large.stderr.contains("--dir"), "{}", large.stderr);
     assert!(is_empty(dir.path()));

@@ -22,6 +22,7 @@ mod messaging;
 mod oauth;
 mod openpgp;
 mod operations;
+mod options;
 mod reading;
 mod repair;
 mod salvage;

@@ -11,6 +11,7 @@ mod prove;
 pub(crate) use anchor::record;
 
 use super::exit::{Exit, Failure};
+use super::json::harmless;
 use super::open;
 use super::output::{Output, number};
 use clap::{Args, Subcommand};
@@ -94,8 +95,7 @@ fn export(vault: &Path, out: Option<&Path>, output: &Output) -> Result<Exit, Fai
         let mut row = json!(event);
         row["schema_version"] = json!(1);
         row["type"] = json!("event");
-        serde_json::to_writer(&mut sink, &row).map_err(std::io::Error::from)?;
-        sink.write_all(b"\n")?;
+        writeln!(sink, "{}", harmless(row.to_string()))?;
         rows += 1;
         Ok(())
     })?;

@@ -9,7 +9,9 @@ mod print;
 use super::exit::{Exit, Failure};
 use super::output::{Output, ProgressStyle, bytes};
 use super::{limits, runtime, shell_path};
-use chatvault::bench::{self, BenchError, Comparison, GrowthRow, LeftOut, Machine, Plan, Report, Survey, Verdict};
+use chatvault::bench::{
+    self, BenchError, Comparison, GrowthRow, LEAST_ROUNDS, LeftOut, Machine, Plan, Report, Survey, Verdict,
+};
 use chatvault::pipeline::recognise_paths;
 use child::Children;
 use clap::Args;
@@ -39,7 +41,7 @@ pub(crate) struct Bench {
     /// Files and folders to measure with, as `import` takes them; none: a corpus is generated
     #[arg(value_name = "PATH", conflicts_with_all = ["size", "seed", "growth"])]
     paths: Vec<PathBuf>,
-    /// JSON of the generated corpus, such as 200MB [default: 1GB]
+    /// JSON of the generated corpus, such as 200MB; 1MB at least [default: 1GB]
     #[arg(long, value_name = "SIZE")]
     size: Option<String>,
     /// Seed of the generated corpus: equal seeds give equal bytes [default: 1]
@@ -57,7 +59,8 @@ pub(crate) struct Bench {
     /// Set the figures beside those of a file that --save wrote
     #[arg(long, value_name = "FILE", conflicts_with = "growth")]
     compare: Option<PathBuf>,
-    /// Exit with 1 where a figure is worse than this share of the other file's, by more than the noise
+    /// Exit with 1 where a figure is worse than this share of the other file's, by more than the noise; with 2 where the two
+    /// cannot be compared (other files, another kind of build, fewer than three rounds)
     #[arg(long, value_name = "RATIO", requires = "compare")]
     fail_below: Option<f64>,
     /// Import and query mix alone, on generated corpora of so many conversations: 10k,100k
@@ -68,8 +71,14 @@ pub(crate) struct Bench {
     job: bool,
 }
 
+/// Rounds where none are named, but for --growth.
+const DEFAULT_ROUNDS: usize = 5;
+
 /// The generated corpus where none is described.
 const DEFAULT_BYTES: u64 = 1_000_000_000;
+
+/// The smallest: below it, starting a process is what is measured.
+const LEAST_BYTES: u64 = 1_000_000;
 
 /// Most bytes that a saved report may have.
 const MAX_REPORT_BYTES: u64 = 16 << 20;
@@ -84,7 +93,19 @@ pub(crate) fn run(args: &Bench, output: &Output) -> Result<Exit, Failure> {
     }
     let sizes = args.growth.iter().map(|text| count(text)).collect::<Result<Vec<u64>, _>>()?;
     let json_bytes = args.size.as_deref().map(limits::size).transpose()?.unwrap_or(DEFAULT_BYTES);
+    if json_bytes < LEAST_BYTES {
+        let least = bytes(LEAST_BYTES);
+        return Err(Failure::usage(format!("--size {json_bytes} is too little to measure; it is {least} or more")));
+    }
     let other = args.compare.as_deref().map(saved).transpose()?;
+    if let (Some(_), Some(other)) = (args.fail_below, &other) {
+        let rounds = args.rounds.map_or(DEFAULT_ROUNDS, usize::from).min(other.rounds);
+        if rounds < LEAST_ROUNDS {
+            let why =
+                format!("not comparable: {rounds} of {LEAST_ROUNDS} rounds that --fail-below needs in both reports");
+            return Err(Failure::usage(why).hint("measure both with --rounds 5"));
+        }
+    }
     let save = args.save.as_deref().map(Saving::begin).transpose()?;
 
     let machine = Machine::here();
@@ -113,7 +134,7 @@ pub(crate) fn run(args: &Bench, output: &Output) -> Result<Exit, Failure> {
             let compared = other.map(|other| bench::compare(&other, &report));
             print::report(&report, compared.as_ref(), output)?;
             let (compared, _) = compared.unwrap_or_default();
-            Ok(verdict(&compared, args.fail_below, output))
+            Ok(verdict(&compared, args.fail_below))
         }
     }
 }
@@ -124,14 +145,19 @@ enum Outcome {
     Growth(Vec<GrowthRow>, String),
 }
 
-fn verdict(compared: &[Comparison], fail_below: Option<f64>, output: &Output) -> Exit {
+fn verdict(compared: &[Comparison], fail_below: Option<f64>) -> Exit {
     let Some(least) = fail_below else { return Exit::Complete };
+    // Also when quiet: the exit code alone would be taken for a figure that is worse, or for none.
+    if compared.iter().all(|figure| figure.verdict == Verdict::NotComparable) {
+        eprintln!("not comparable with the other report, so nothing is said about --fail-below {least}");
+        return Exit::Usage;
+    }
     let is_too_slow = |figure: &&Comparison| figure.verdict == Verdict::Worse && figure.ratio < least;
     let slow: Vec<&str> = compared.iter().filter(is_too_slow).map(|figure| figure.figure.as_str()).collect();
     if slow.is_empty() {
         return Exit::Complete;
     }
-    output.note(&format!("below {least} of the other report, by more than the noise: {}", slow.join("; ")));
+    eprintln!("below {least} of the other report, by more than the noise: {}", slow.join("; "));
     Exit::Failed
 }
 
@@ -146,7 +172,7 @@ struct Run<'r> {
 
 impl Run<'_> {
     fn measure(&self, json_bytes: u64) -> Result<Report, Failure> {
-        let rounds = usize::from(self.args.rounds.unwrap_or(5));
+        let rounds = self.args.rounds.map_or(DEFAULT_ROUNDS, usize::from);
         let show = Shown::new(self.output);
         if !self.args.paths.is_empty() {
             let (files, left_out) = self.own_files()?;

@@ -269,6 +269,7 @@ fn comparison(figures: &[Comparison], doubts: &[String], output: &Output) {
         let verdict = match figure.verdict {
             Verdict::Better => output.styled(Style::Good, "better"),
             Verdict::Worse => output.styled(Style::Bad, "WORSE"),
+            Verdict::NotComparable => output.styled(Style::Dim, "not comparable"),
             Verdict::Noise => output.styled(Style::Dim, "noise"),
         };
         let cells = [

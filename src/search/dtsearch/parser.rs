@@ -20,6 +20,10 @@ use std::ops::Range;
 /// # Errors
 /// Everything found wrong with it, at most twenty complaints, in the order of their positions.
 pub fn parse_located(text: &str, options: &ParseOptions) -> Result<Located, QueryError> {
+    read(text, options).map_err(|complaints| complaints.into_error(|mended| read(mended, options).is_ok()))
+}
+
+fn read<'q>(text: &'q str, options: &ParseOptions) -> Result<Located, Complaints<'q>> {
     let mut complaints = Complaints::about(text);
     let tokens = lex(&mut complaints);
     if tokens.is_empty() && complaints.is_empty() {
@@ -31,11 +35,7 @@ pub fn parse_located(text: &str, options: &ParseOptions) -> Result<Located, Quer
     let mut parser = Parser { tokens, next: 0, depth: 0, leaves: Vec::new(), options, complaints };
     let query = if parser.tokens.is_empty() { Query::All } else { parser.whole() };
     refuse_unprintable(&query, &mut parser.complaints);
-    if parser.complaints.is_empty() {
-        Ok(Located::new(query, parser.leaves))
-    } else {
-        Err(parser.complaints.into_error())
-    }
+    if parser.complaints.is_empty() { Ok(Located::new(query, parser.leaves)) } else { Err(parser.complaints) }
 }
 
 type Part = (Query, Range<usize>);
