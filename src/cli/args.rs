@@ -251,11 +251,19 @@ pub(crate) struct Show {
     /// Print where sources differ, field by field
     #[arg(long, conflicts_with_all = ["raw", "revisions"])]
     pub(crate) sources: bool,
-    /// Mark the words that make the conversation a hit of this query
+    /// Mark the words that make the conversation a hit of this query, and count its hits as a term report does
+    ///
+    /// A phrase is one hit, each side of a proximity is one. With --json: `hits` are the indices of the messages with hits,
+    /// `hit_count` the number of hits, `highlights` the marked words. `start` and `end` of a highlight count UTF-8 bytes,
+    /// `start_char` and `end_char` Unicode code points, all from 0, the end exclusive, in the plain text of the message
+    /// (an HTML line without its tags).
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true, conflicts_with_all = ["raw", "revisions", "sources"])]
     pub(crate) query: Option<String>,
-    /// Only the lines around this hit of the query (1 is the first), or around a message by its index, such as m17
-    #[arg(long, value_name = "HIT", conflicts_with_all = ["raw", "revisions", "sources"])]
+    /// Only the lines around the Nth message with hits of the query (1 is the first), or around a message by its index, such as m17
+    ///
+    /// With --json, `messages` and `highlights` hold only these lines; their indices and all other fields are those of the
+    /// whole conversation.
+    #[arg(long, value_name = "N|mINDEX", conflicts_with_all = ["raw", "revisions", "sources"])]
     pub(crate) around: Option<Around>,
     /// Messages shown before and after it
     #[arg(long, value_name = "N", default_value_t = 5, requires = "around")]

@@ -20,8 +20,8 @@ impl std::str::FromStr for Top {
 /// What a part of a conversation is shown around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Around {
-    /// A hit of the query, counted from 1: a message that holds words of it.
-    Hit(usize),
+    /// A message with hits of the query: the first such is 1.
+    WithHits(usize),
     /// A message, by its index as in `--json`, counted from 0.
     Message(usize),
 }
@@ -30,12 +30,13 @@ impl std::str::FromStr for Around {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Around, String> {
-        let wrong = |_| "neither the number of a hit, such as 2, nor a message, such as m17".to_owned();
+        let wrong =
+            |_| "neither a number, such as 2 for the second message with hits, nor a message, such as m17".to_owned();
         match text.strip_prefix(['m', 'M']) {
             Some(index) => index.parse().map(Around::Message).map_err(wrong),
             None => match text.parse().map_err(wrong)? {
-                0 => Err("hits are counted from 1; messages from m0".to_owned()),
-                hit => Ok(Around::Hit(hit)),
+                0 => Err("messages with hits are counted from 1; all messages from m0".to_owned()),
+                nth => Ok(Around::WithHits(nth)),
             },
         }
     }
@@ -60,8 +61,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hits_are_counted_from_one_and_messages_from_zero() {
-        assert_eq!("2".parse(), Ok(Around::Hit(2)));
+    fn messages_with_hits_are_counted_from_one_and_all_from_zero() {
+        assert_eq!("2".parse(), Ok(Around::WithHits(2)));
         assert_eq!("m0".parse(), Ok(Around::Message(0)));
         for wrong in ["0", "", "m", "-1", "m-1", "x", "99999999999999999999999"] {
             assert!(wrong.parse::<Around>().is_err(), "{wrong}");

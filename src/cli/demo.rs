@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Demo, vault: Option<&Path>, output: &Output) -> Result<
         for at in 0..answer.hits.len() {
             let found = answer.hits.load(&reader, at, 1)?;
             out!("   ");
-            hit::print(&found.stored, &found.merged, &found.snippets, &TimeZone::UTC, output);
+            hit::print(&found, &TimeZone::UTC, output);
         }
     }
 

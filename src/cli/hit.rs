@@ -1,9 +1,10 @@
 //! A conversation as JSON and as text: one shape for `search`, `show` and the demo.
 
 use super::output::{
-    Output, Style, has_right_to_left, isolated, json_time, printable, readable_duration, readable_time,
+    Output, Style, counted, has_right_to_left, isolated, json_time, printable, readable_duration, readable_time,
 };
 use chatvault::conversation::{Conversation, Role, StoredConversation};
+use chatvault::search::Hit;
 use chatvault::search::field::{end_reason_label, start_reason_label};
 use chatvault::search::highlight::{Snippet, html};
 use jiff::tz::TimeZone;
@@ -77,7 +78,8 @@ pub(super) fn snippets(snippets: &[Snippet]) -> Value {
 }
 
 /// Two or more lines for people: what it is, and where it matches.
-pub(super) fn print(stored: &StoredConversation, c: &Conversation, found: &[Snippet], tz: &TimeZone, output: &Output) {
+pub(super) fn print(hit: &Hit, tz: &TimeZone, output: &Output) {
+    let (stored, c) = (&hit.stored, &hit.merged);
     let start = c.start_ms.map_or("no start time".to_owned(), |ms| readable_time(ms, tz));
     let mut facts = vec![start];
     facts.extend(c.duration_ms().map(readable_duration));
@@ -105,7 +107,7 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, found: &[Snip
     // What is no conversation is shown by its key: a survey's id is its conversation's.
     let id = c.conversation_id.clone().filter(|_| c.supplement.is_none()).unwrap_or_else(|| stored.key());
     outln!("{}  {}", output.styled(Style::Bold, &printable(&id)), printable(&facts.join(" · ")));
-    for snippet in found {
+    for snippet in &hit.snippets {
         let mut line = String::new();
         let mut at = 0;
         for mark in &snippet.marks {
@@ -118,6 +120,10 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, found: &[Snip
             line = isolated(&line);
         }
         outln!("    {}: {line}", speaker(snippet.role, &snippet.by, output));
+    }
+    if hit.more_lines > 0 {
+        let more = counted(hit.more_lines as u64, "more line");
+        outln!("    {}", output.styled(Style::Dim, &format!("… and {more} with hits")));
     }
 }
 

@@ -106,6 +106,8 @@ fn dispatch(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Import(args) => import::run(&args, &vault()?, output),
         Command::Gaps(args) => gaps::run(&args, &vault()?, output),
         Command::Index(args) => index::run(&args, &vault()?, output),
+        // What a query means does not depend on a vault, unless it names what is saved in one.
+        Command::Search(args) if args.explain => search::explain(&args, &vault, output),
         Command::Search(args) => search::run(&args, &vault()?, output),
         Command::Saved(args) => saved::run(&args, &vault()?, output),
         Command::Show(args) => show::run(&args, &vault()?, output),

@@ -11,12 +11,13 @@ use chatvault::pipeline::{self, Coverage};
 use chatvault::search::complaint::QueryError;
 use chatvault::search::facets::Facet;
 use chatvault::search::parse::{Located, ParseOptions};
+use chatvault::search::saved::references;
 use chatvault::search::syntax::Syntax;
 use chatvault::search::{Cursor, SearchAnswer, SearchRequest, Sort, search_after, search_sample};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Snippets shown with each hit.
 const SNIPPETS: usize = 3;
@@ -32,9 +33,6 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
     let now_ms = cursor.as_ref().map_or_else(now_ms, Cursor::now_ms);
     let mut request = request_at(args.syntax, &text, &tz, now_ms, vault)?;
     let asked = Asked { text: &text, syntax: args.syntax.into(), normalised: request.query.query.to_string() };
-    if args.explain {
-        return explain(&asked, &request, output);
-    }
     let archive = open(vault)?;
     let reader = open_index_or_none(&archive, vault, output)?;
     let wanted = sample::wanted(&args.sample)?;
@@ -161,9 +159,22 @@ impl From<SyntaxName> for Syntax {
     }
 }
 
-/// Shows what a query means, so that a translation can be checked before it is relied on.
-fn explain(asked: &Asked<'_>, request: &SearchRequest, output: &Output) -> Result<Exit, Failure> {
-    let resolved = request.query.query.resolved().to_string();
+/// `--explain`: shows what a query means, so that a translation can be checked before it is relied on. Asks for the vault
+/// only where the query names a saved search.
+pub(crate) fn explain(
+    args: &Search,
+    vault: &dyn Fn() -> Result<PathBuf, Failure>,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let tz = time_zone(&args.tz)?;
+    let text = args.query.join(" ");
+    let now_ms = args.after.as_deref().map(Cursor::parse).transpose()?.as_ref().map_or_else(now_ms, Cursor::now_ms);
+    let mut located = read_query(args.syntax.into(), &text, &tz, now_ms)?;
+    if references(&located).next().is_some() {
+        located = saved::expanded(located, &text, &vault()?, now_ms)?;
+    }
+    let asked = Asked { text: &text, syntax: args.syntax.into(), normalised: located.query.to_string() };
+    let resolved = located.query.resolved().to_string();
     if output.for_machines() {
         let document = json!({
             "query": asked.text, "syntax": asked.syntax.name(), "query_normalised": asked.normalised,
@@ -310,7 +321,7 @@ fn print_text(
     }
     for at in 0..answer.hits.len() {
         let found = answer.hits.load(reader, at, SNIPPETS)?;
-        hit::print(&found.stored, &found.merged, &found.snippets, tz, output);
+        hit::print(&found, tz, output);
     }
     facets::print(&answer.facets, answer.total, args.top.0, reader, tz)?;
     let shown = answer.hits.len() as u64;

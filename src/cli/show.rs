@@ -4,6 +4,7 @@ mod details;
 mod header;
 mod page;
 mod sources;
+mod structured;
 mod timeline;
 mod transcript;
 
@@ -11,12 +12,12 @@ use super::args::Show;
 use super::choices::Around;
 use super::exit::{Exit, Failure};
 use super::limits::Limits;
-use super::output::{Output, Style, counted, json_time, printable, text_width, time_zone};
+use super::output::{Output, Style, json_time, printable, text_width, time_zone};
 use super::paragraph::Paragraph;
 use super::search::request;
 use super::{hit, open, open_index, pager};
 use chatvault::archive::{Archive, ArchivedFile};
-use chatvault::conversation::{Conversation, Record, Revision, StoredConversation, plain_text};
+use chatvault::conversation::{Conversation, Message, Record, Revision, StoredConversation, plain_text};
 use chatvault::decode::{DecodeLimits, raw_record};
 use chatvault::index::Reader;
 use chatvault::search::{SearchError, Within, within};
@@ -24,6 +25,7 @@ use jiff::tz::TimeZone;
 use page::Page;
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Write};
+use std::ops::Range;
 use std::path::Path;
 
 /// What is said of a record that no check sum speaks for.
@@ -80,12 +82,16 @@ pub(crate) fn run(args: &Show, vault: &Path, output: &Output) -> Result<Exit, Fa
     if output.for_machines() {
         let mut document = document(&archive, &stored, &merged)?;
         if let Some(fields) = document.as_object_mut() {
-            fields.insert("web_sessions".into(), details::sessions(&reader, &merged)?);
+            details::add_sessions(fields, &reader, &merged)?;
+            let shown = around.map_or(0..merged.messages.len(), |part| part.range(merged.messages.len()));
             if let Some((query, found)) = found {
-                add_found(fields, query, found, &merged);
+                add_found(fields, query, found, &merged, shown.clone());
             }
             if let Some(part) = around {
                 fields.insert("around".into(), json!({ "message": part.message, "context": part.context }));
+            }
+            if let Some(Value::Array(messages)) = fields.get_mut("messages") {
+                *messages = messages.drain(shown).collect();
             }
         }
         output.document(document, "conversation")?;
@@ -241,6 +247,14 @@ struct Part {
     context: usize,
 }
 
+impl Part {
+    /// Indices of its messages, of so many.
+    fn range(self, messages: usize) -> Range<usize> {
+        let end = self.message.saturating_add(self.context).saturating_add(1).min(messages);
+        self.message.saturating_sub(self.context).min(end)..end
+    }
+}
+
 fn print_page(view: &View<'_>, page: &mut Page<'_>) {
     header::print(view, page);
     page.empty_line();
@@ -286,15 +300,19 @@ fn part(args: &Show, found: Option<&Within>, c: &Conversation) -> Result<Option<
             };
             return Err(Failure::usage(format!("the conversation has no message m{index}")).hint(last));
         }
-        (Some(Around::Hit(_)), None) => {
-            return Err(Failure::usage("--around with a number counts the hits of a query")
+        (Some(Around::WithHits(_)), None) => {
+            return Err(Failure::usage("--around with a number counts the messages with hits of a query")
                 .hint("add --query QUERY, or name a message by its index: --around m17"));
         }
-        (Some(Around::Hit(hit)), Some(found)) => {
-            let hits = found.messages();
-            *hits.get(hit - 1).ok_or_else(|| {
-                let there = counted(hits.len() as u64, "message");
-                Failure::usage(format!("there is no hit {hit}: {there} of the conversation hold words of the query"))
+        (Some(Around::WithHits(nth)), Some(found)) => {
+            let messages = found.messages();
+            *messages.get(nth - 1).ok_or_else(|| {
+                let there = match messages.len() {
+                    0 => "no message has".to_owned(),
+                    1 => "1 message has".to_owned(),
+                    more => format!("{more} messages have"),
+                };
+                Failure::usage(format!("--around {nth}: {there} hits of the query"))
                     .hint("a message can be named by its index too: --around m17")
             })?
         }
@@ -302,15 +320,33 @@ fn part(args: &Show, found: Option<&Within>, c: &Conversation) -> Result<Option<
     Ok(Some(Part { message, context: args.context }))
 }
 
-/// What the query finds, for scripts: the messages, and the stretches of their plain text (an HTML line's without its tags).
-fn add_found(fields: &mut Map<String, Value>, query: &str, found: &Within, c: &Conversation) {
-    let highlights = found.highlights.iter().filter_map(|highlight| {
-        let text = plain_text(c.messages.get(highlight.message)?);
-        let words = text.get(highlight.start..highlight.end)?;
-        Some(json!({ "message": highlight.message, "start": highlight.start, "end": highlight.end, "text": words }))
-    });
-    fields.insert("highlights".into(), highlights.collect());
+/// What the query finds, for scripts: how often, in which messages, and which words of the messages shown.
+fn add_found(fields: &mut Map<String, Value>, query: &str, found: &Within, c: &Conversation, shown: Range<usize>) {
+    let highlights = shown.filter_map(|index| Some(highlights_of(index, c.messages.get(index)?, found)));
+    fields.insert("highlights".into(), highlights.flatten().collect());
     fields.insert("hits".into(), json!(found.messages()));
+    fields.insert("hit_count".into(), json!(found.hits.len()));
     fields.insert("matches".into(), json!(found.matches));
     fields.insert("query".into(), json!(query));
+}
+
+/// The highlights of a message: stretches of its plain text (an HTML line's without its tags), in bytes and in characters.
+fn highlights_of(index: usize, message: &Message, found: &Within) -> Vec<Value> {
+    let highlights = found.of_message(index);
+    if highlights.is_empty() {
+        return Vec::new();
+    }
+    let text = plain_text(message);
+    // They come in the order of their starts, so that the text is counted once.
+    let (mut start, mut start_char) = (0, 0);
+    let of_text = highlights.iter().filter_map(|highlight| {
+        let words = text.get(highlight.start..highlight.end)?;
+        start_char += text.get(start..highlight.start)?.chars().count();
+        start = highlight.start;
+        Some(json!({
+            "message": index, "start": start, "end": highlight.end, "start_char": start_char,
+            "end_char": start_char + words.chars().count(), "text": words,
+        }))
+    });
+    of_text.collect()
 }

@@ -1,5 +1,7 @@
 //! `search --term-report`: a list of queries counted one by one and together, as a table, as CSV, as JSON.
 
+mod families;
+
 use super::args::{Search, SyntaxName};
 use super::columns;
 use super::exit::{Exit, Failure};
@@ -10,12 +12,12 @@ use super::{now_ms, open, open_index_or_none, saved, shell_path};
 use chatvault::pipeline::{self, Coverage};
 use chatvault::search::check;
 use chatvault::search::complaint::QueryError;
-use chatvault::search::facets::{FacetCount, FacetValue};
 use chatvault::search::parse::Located;
 use chatvault::search::syntax::Syntax;
 use chatvault::search::term_list::TermLine;
 use chatvault::search::terms::{MOST_COMPARED, TermCounts, TermReport, TermRequest, term_report};
 use clap::{Args, ValueEnum};
+use families::{AgentNames, months_json, value_text};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -104,6 +106,8 @@ struct Printed<'p> {
     syntax: Syntax,
     entries: Vec<Entry>,
     report: TermReport,
+    /// Looked up only where they are printed.
+    names: AgentNames,
     coverage: Coverage,
 }
 
@@ -128,7 +132,11 @@ pub(crate) fn run(file: &Path, args: &Search, vault: &Path, output: &Output) -> 
     let (entries, terms) = read_queries(lines, &reading)?;
     let report = term_report(&reader, &TermRequest { scope: scope_query, terms, tz: tz.clone() })?;
     let coverage = pipeline::coverage(&archive, &reader)?;
-    let printed = Printed { file, sha256, scope, syntax: args.syntax.into(), entries, report, coverage };
+    let names = match output.for_machines() || options.by == ReportRows::Agent {
+        true => AgentNames::of(&report, &reader)?,
+        false => AgentNames::default(),
+    };
+    let printed = Printed { file, sha256, scope, syntax: args.syntax.into(), entries, report, names, coverage };
     match options.format {
         _ if output.json => output.document(printed.json(), "term_report")?,
         _ if output.ndjson => printed.stream(output)?,
@@ -200,27 +208,6 @@ fn read_line(query: &str, reading: &Reading<'_>) -> Result<Result<Located, Refus
     }
 }
 
-fn value_json(value: Option<&FacetValue>) -> Value {
-    match value {
-        None => Value::Null,
-        Some(FacetValue::Number(number)) => json!(number),
-        Some(FacetValue::Text(text)) => json!(text),
-    }
-}
-
-fn families_json(counts: &[FacetCount]) -> Value {
-    counts.iter().map(|entry| json!({ "value": value_json(entry.value.as_ref()), "count": entry.count })).collect()
-}
-
-/// A value as text: `(none)` for those without one.
-fn value_text(value: Option<&FacetValue>) -> String {
-    match value {
-        None => "(none)".to_owned(),
-        Some(FacetValue::Number(number)) => number.to_string(),
-        Some(FacetValue::Text(text)) => text.clone(),
-    }
-}
-
 impl Printed<'_> {
     /// The entries that were counted, with their figures.
     fn counted(&self) -> impl Iterator<Item = (&Entry, &TermCounts)> {
@@ -256,8 +243,8 @@ impl Printed<'_> {
                     "unique": term.unique,
                     "messages": term.text.map(|text| text.messages),
                     "hits": term.text.map(|text| text.hits),
-                    "by_agent": families_json(&term.families.by_agent),
-                    "by_month": families_json(&term.families.by_month),
+                    "by_agent": self.names.json(&term.families.by_agent),
+                    "by_month": months_json(&term.families.by_month),
                 })
             }
         }
@@ -279,8 +266,8 @@ impl Printed<'_> {
                 "conversations": report.found,
                 "without_hits": report.by_query_count.first(),
                 "digest": report.digest,
-                "by_agent": families_json(&report.families.by_agent),
-                "by_month": families_json(&report.families.by_month),
+                "by_agent": self.names.json(&report.families.by_agent),
+                "by_month": months_json(&report.families.by_month),
             },
             "by_query_count": by_query_count,
             "overlap": report.overlap.as_ref().map(|rows| json!({ "lines": lines, "conversations": rows })),
@@ -336,12 +323,16 @@ impl Printed<'_> {
                     let families = if by_agent { &term.families.by_agent } else { &term.families.by_month };
                     for family in families {
                         let mut row = start(entry);
-                        row.extend([value_text(family.value.as_ref()), family.count.to_string()]);
+                        row.push(value_text(family.value.as_ref()));
+                        if by_agent {
+                            row.push(self.names.name(family.value.as_ref()).unwrap_or_default().to_owned());
+                        }
+                        row.push(family.count.to_string());
                         rows.push(row);
                     }
                 }
-                let family = if by_agent { "agent" } else { "month" };
-                (vec!["line", "name", "query", family, "conversations"], rows)
+                let family: &[&str] = if by_agent { &["agent", "agent_name"] } else { &["month"] };
+                ([&["line", "name", "query"], family, &["conversations"]].concat(), rows)
             }
             ReportRows::Overlap => {
                 let counted: Vec<&Entry> = self.counted().map(|(entry, _)| entry).collect();
@@ -466,4 +457,4 @@ impl Refusal {
 }
 
 /// Columns that are text; all others are figures.
-const TEXTS: [&str; 7] = ["name", "query", "agent", "month", "other_name", "other_query", "error"];
+const TEXTS: [&str; 8] = ["name", "query", "agent", "agent_name", "month", "other_name", "other_query", "error"];

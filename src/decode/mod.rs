@@ -39,6 +39,7 @@ pub use container::{Container, container_of};
 pub use openpgp::{ANONYMOUS, Keyring, KeyringError};
 pub use operations::{AnswerHead, Dimensions, Figure, FigureReport, FigureValue, Section, Span, SpanKind, figures};
 pub use problem::{Problem, ProblemKind, Problems};
+pub use rich_content::visible_texts;
 
 use crate::archive::is_schema_version;
 use crate::conversation::{Conversation, Encryption, MASK, Record, Revision};

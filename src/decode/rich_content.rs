@@ -16,6 +16,12 @@ const TARGETS: [&str; 5] = ["uri", "url", "href", "externalFileLink", "relativeP
 ///
 /// A string that holds JSON again is opened once.
 pub(super) fn visible_text(json: &[u8]) -> Option<String> {
+    Some(visible_texts(json)?.join("\n"))
+}
+
+/// As the line's text has them, one by one: the visible texts and link targets of rich content or quick replies (JSON, or a
+/// string that holds it), each once, in the order of the elements. `None`: it is not JSON.
+pub fn visible_texts(json: &[u8]) -> Option<Vec<String>> {
     let mut value: Value = serde_json::from_slice(json).ok()?;
     if let Value::String(inner) = &value {
         value = serde_json::from_str(inner).ok()?;
@@ -23,7 +29,7 @@ pub(super) fn visible_text(json: &[u8]) -> Option<String> {
     let mut found: Vec<String> = Vec::new();
     // serde_json refuses what is nested more than 128 deep, so the recursion is bounded.
     collect(&value, "", &mut found);
-    Some(found.join("\n"))
+    Some(found)
 }
 
 fn collect(value: &Value, name: &str, found: &mut Vec<String>) {

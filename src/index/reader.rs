@@ -209,11 +209,16 @@ impl Reader {
             .collect()
     }
 
-    /// Web sessions that a conversation belongs to: of its visit, or of its visitor while it lasted. At most `limit`.
+    /// Web sessions that a conversation belongs to: of its visit, or of its visitor while it lasted. At most `limit`, and
+    /// no more than 2,000 visits are looked through; whether that was all of them comes with it.
     ///
     /// # Errors
     /// When the index is damaged.
-    pub fn web_sessions_of(&self, c: &Conversation, limit: usize) -> Result<Vec<StoredConversation>, IndexError> {
+    pub fn web_sessions_of(
+        &self,
+        c: &Conversation,
+        limit: usize,
+    ) -> Result<(Vec<StoredConversation>, bool), IndexError> {
         let mut addresses = BTreeSet::new();
         for (field, value) in [(self.fields.visit_id, &c.visit_id), (self.fields.visitor_id, &c.visitor_id)] {
             if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
@@ -221,9 +226,14 @@ impl Reader {
             }
         }
         let mut found = Vec::new();
+        let mut is_all = true;
         // A visitor may have come a thousand times: the visits are looked through, and no more than a few are kept.
         let visible = addresses.into_iter().filter(|address| !self.superseded.contains(address));
-        for address in visible.take(MAX_VISITS) {
+        for (looked_through, address) in visible.enumerate() {
+            if looked_through == MAX_VISITS {
+                is_all = false;
+                break;
+            }
             let stored = self.load(address)?;
             let session = stored.merged();
             let is_same_visit = session.visit_id.is_some() && session.visit_id == c.visit_id;
@@ -233,13 +243,14 @@ impl Reader {
                     _ => false,
                 };
             if session.supplement == Some(Supplement::WebSession) && (is_same_visit || overlaps) {
-                found.push(stored);
                 if found.len() == limit {
+                    is_all = false;
                     break;
                 }
+                found.push(stored);
             }
         }
-        Ok(found)
+        Ok((found, is_all))
     }
 
     /// The conversation with a key (`<account>:<id>`, or file hash `#` ordinal).

@@ -16,6 +16,7 @@ use super::sample::{self, Sample, SampleRequest};
 use crate::conversation::{Conversation, StoredConversation};
 use crate::index::{IndexError, Reader};
 use jiff::tz::TimeZone;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
@@ -92,6 +93,8 @@ pub struct Hit {
     pub score: Option<f32>,
     /// Where it matches.
     pub snippets: Vec<Snippet>,
+    /// Messages with hits that no snippet shows; 0 where no snippets were asked for.
+    pub more_lines: usize,
 }
 
 /// Why a search failed.
@@ -350,13 +353,19 @@ impl Hits {
         let stored = reader.load(address)?;
         let merged = stored.merged();
         let mut found = Vec::new();
+        let mut more_lines = 0;
         if max_snippets > 0 {
-            found = snippets(&merged, &self.matcher.highlights(&stored, &merged), max_snippets);
-            let more = max_snippets - found.len();
-            if more > 0 && self.matcher.reads_raw() {
-                found.extend(raw_snippets(&merged, &self.matcher.raw_highlights(&stored, &merged), more));
+            let mut highlights = self.matcher.highlights(&stored, &merged);
+            found = snippets(&merged, &highlights, max_snippets);
+            if self.matcher.reads_raw() {
+                let raw = self.matcher.raw_highlights(&stored, &merged);
+                found.extend(raw_snippets(&merged, &raw, max_snippets - found.len()));
+                highlights.extend(raw);
             }
+            let lines: BTreeSet<usize> = highlights.iter().map(|highlight| highlight.message).collect();
+            let shown: BTreeSet<usize> = found.iter().map(|snippet| snippet.message).collect();
+            more_lines = lines.len().saturating_sub(shown.len());
         }
-        Ok(Hit { stored, merged, score, snippets: found })
+        Ok(Hit { stored, merged, score, snippets: found, more_lines })
     }
 }

@@ -1,7 +1,7 @@
 //! A query put to one conversation: does it match, and where.
 
 use super::complaint::QueryError;
-use super::matcher::{Highlight, Matcher};
+use super::matcher::{Highlight, Matcher, View};
 use super::parse::Located;
 use super::run::check;
 use crate::conversation::{Conversation, StoredConversation};
@@ -11,19 +11,22 @@ use crate::conversation::{Conversation, StoredConversation};
 pub struct Within {
     /// Whether the conversation is a hit. One that is only found by its type is, whether or not the query names the type.
     pub matches: bool,
-    /// The words that make it one, in order; empty where facts alone do.
+    /// The words that make it one, in order; empty where facts alone do. A phrase is several words.
     pub highlights: Vec<Highlight>,
+    /// The message of each hit, ascending; a message with three hits comes three times. A hit is what a term report counts: a
+    /// phrase is one, each side of a proximity is one, a place that two alternatives find is one.
+    pub hits: Vec<usize>,
 }
 
 impl Within {
-    /// Indices of the messages that hold such words, ascending.
+    /// Indices of the messages with hits, ascending.
     pub fn messages(&self) -> Vec<usize> {
-        let mut messages: Vec<usize> = self.highlights.iter().map(|highlight| highlight.message).collect();
+        let mut messages = self.hits.clone();
         messages.dedup();
         messages
     }
 
-    /// The words in one message.
+    /// The highlights of one message.
     pub fn of_message(&self, message: usize) -> &[Highlight] {
         let from = self.highlights.partition_point(|highlight| highlight.message < message);
         let to = self.highlights.partition_point(|highlight| highlight.message <= message);
@@ -44,6 +47,10 @@ pub fn within(
     check(query, text)?;
     let matcher = Matcher::of_everything(&query.query);
     let matches = matcher.matches(stored);
-    let highlights = if matches { matcher.highlights(stored, merged) } else { Vec::new() };
-    Ok(Within { matches, highlights })
+    if !matches {
+        return Ok(Within::default());
+    }
+    let highlights = matcher.highlights(stored, merged);
+    let hits = matcher.places(&View::of(stored, merged)).into_iter().map(|(message, ..)| message).collect();
+    Ok(Within { matches, highlights, hits })
 }

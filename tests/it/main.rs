@@ -30,6 +30,7 @@ mod saved;
 mod schemas;
 mod search;
 mod series;
+mod show;
 mod support;
 mod sync;
 mod systemd;

@@ -65,12 +65,13 @@ pub(super) fn campaign(campaign: &Campaign) -> Value {
     Value::Object(fields)
 }
 
-/// Web sessions of the same visit, or of the same visitor at the same time: the reference has no other tie.
-pub(super) fn sessions(reader: &Reader, c: &Conversation) -> Result<Value, Failure> {
-    if c.supplement.is_some() {
-        return Ok(json!([]));
-    }
-    let found = reader.web_sessions_of(c, MAX_SESSIONS)?;
+/// Adds the web sessions of the same visit, or of the same visitor at the same time: the reference has no other tie. What
+/// is not listed for its number is told.
+pub(super) fn add_sessions(fields: &mut Map<String, Value>, reader: &Reader, c: &Conversation) -> Result<(), Failure> {
+    let (found, is_all) = match c.supplement {
+        Some(_) => (Vec::new(), true),
+        None => reader.web_sessions_of(c, MAX_SESSIONS)?,
+    };
     let sessions = found.iter().map(|stored| {
         let session = stored.merged();
         json!({
@@ -78,7 +79,26 @@ pub(super) fn sessions(reader: &Reader, c: &Conversation) -> Result<Value, Failu
             "start_time": json_time(session.start_ms), "end_time": json_time(session.end_ms),
         })
     });
-    Ok(sessions.collect())
+    fields.insert("web_sessions".into(), sessions.collect());
+    fields.insert("web_sessions_complete".into(), json!(is_all));
+    Ok(())
+}
+
+/// What a survey says; where nobody has said anything, which one it is and how it stands.
+fn survey_line(survey: &str) -> String {
+    let texts = Conversation { surveys: vec![survey.to_owned()], ..Conversation::default() }.survey_texts();
+    if texts.iter().any(|text| !text.is_empty()) {
+        return texts.join(" · ");
+    }
+    let fields = flattened(survey);
+    let value = |names: &[&str]| {
+        let found = fields.iter().find(|field| names.contains(&field.path.as_str()) && !field.text.is_empty());
+        found.map(|field| field.text.clone())
+    };
+    let kind = value(&["surveyType", "source"]).or_else(|| value(&["type"]).map(|code| format!("type {code}")));
+    let status = value(&["surveyStatus", "status"]).map(|status| status.to_lowercase().replace('_', " "));
+    let said = kind.into_iter().chain([status.unwrap_or_else(|| "no answers".to_owned())]);
+    said.collect::<Vec<String>>().join(" · ")
 }
 
 /// Prints them for people.
@@ -90,8 +110,7 @@ pub(super) fn print(stored: &StoredConversation, c: &Conversation, tz: &TimeZone
         lines.push(("intent", label.clone()));
     }
     for survey in &c.surveys {
-        let texts = Conversation { surveys: vec![survey.clone()], ..Conversation::default() }.survey_texts();
-        lines.push(("survey", texts.join(" · ")));
+        lines.push(("survey", survey_line(survey)));
     }
     for form in &c.secure_forms {
         let fields: Vec<String> =

@@ -29,15 +29,17 @@ pub(super) fn print(view: &View<'_>, page: &mut Page<'_>) {
     }
     if let Some((query, found)) = view.found {
         let text = match found.messages().as_slice() {
-            [] if found.matches => format!("{query} matches, by facts and not by words of a message"),
-            [] => format!("{query} does not match this conversation"),
+            [] if found.matches => "none: it matches by facts and not by words of a message".to_owned(),
+            [] => "none: it does not match this conversation".to_owned(),
             messages => {
                 let named: Vec<String> = messages.iter().take(NAMED_HITS).map(|index| format!("m{index}")).collect();
                 let more = messages.len().saturating_sub(NAMED_HITS);
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                format!("{} of {query} in {}{more}", messages.len(), named.join(" "))
+                let (hits, places) = (found.hits.len() as u64, messages.len() as u64);
+                format!("{} in {}: {}{more}", counted(hits, "hit"), counted(places, "message"), named.join(" "))
             }
         };
+        row(page, "query", query.to_owned(), None);
         row(page, "hits", text, Some(Style::Hit));
     }
     let records = || stored.revisions.iter().flat_map(|revision| &revision.records);

@@ -7,6 +7,7 @@ use super::super::output::{Style, counted, date_and_clock};
 use super::super::paragraph::Paragraph;
 use super::View;
 use super::page::Page;
+use super::structured::Attached;
 use super::timeline::{Entry, Event, LABEL_WIDTH, timeline};
 use chatvault::conversation::{MASK, Message, Role, SdeValue, flattened, is_encrypted_marker, plain_text};
 use chatvault::search::highlight::merged_ranges;
@@ -123,27 +124,67 @@ fn print_message(
     if has_name {
         line = line.foreign(Some(speaker), message.by.as_str()).own(None, ": ");
     }
-    let marks = marks(message, proven, view);
+    let attached = Attached::of(message);
+    let text = plain_text(message);
+    let replies = attached.replies_in(&text);
+    let marks = marks(message, &attached, replies.is_some(), proven, view);
     for mark in &marks {
         line = line.own(Some(mark.style()), format!("[{}] ", mark.word()));
     }
-    let text = plain_text(message);
     let style = match message.role {
         _ if marks.iter().any(|mark| matches!(mark, Mark::Deleted | Mark::Encrypted)) => Some(Style::Bad),
         Role::System => Some(Style::Dim),
         _ => None,
     };
     let hits = view.found.map_or_else(Vec::new, |(_, found)| merged_ranges(found.of_message(index)));
-    let held = held(message, &text);
+    let held = held(message, &attached, &text);
     if text.is_empty() && held.is_none() {
         line = line.own(Some(Style::Dim), "(no text)");
     }
     let gap = if text.is_empty() { "" } else { " " };
-    line = line.marked(style, text, hits);
+    line = match replies {
+        Some(replies) => with_replies(line, style, &text, &replies, &hits),
+        None => line.marked(style, &*text, hits),
+    };
     if let Some(held) = held {
         line = line.own(None, gap).foreign(Some(Style::Dim), held);
     }
     page.hanging(&frame, None, FRAME_WIDTH, &line);
+}
+
+/// The text with its quick replies on a line of their own.
+fn with_replies<'t>(
+    mut line: Paragraph<'t>,
+    style: Option<Style>,
+    text: &'t str,
+    replies: &[Range<usize>],
+    hits: &[Range<usize>],
+) -> Paragraph<'t> {
+    let stretch = |line: Paragraph<'t>, range: Range<usize>| {
+        let is_here = |hit: &&Range<usize>| hit.start < range.end && range.start < hit.end;
+        let here = hits.iter().filter(is_here).map(|hit| {
+            let end = hit.end.min(range.end) - range.start;
+            hit.start.saturating_sub(range.start)..end
+        });
+        let here = here.collect();
+        line.marked(style, &text[range], here)
+    };
+    let (first, last) = (replies.first().map_or(0, |first| first.start), replies.last().map_or(0, |last| last.end));
+    // Line feeds stand between them and what is around.
+    if first > 0 {
+        line = stretch(line, 0..first - 1).own(None, "\n");
+    }
+    line = line.own(Some(Mark::Replies.style()), format!("[{}] ", Mark::Replies.word()));
+    for (at, reply) in replies.iter().enumerate() {
+        if at > 0 {
+            line = line.own(Some(Style::Dim), " | ");
+        }
+        line = stretch(line, reply.clone());
+    }
+    if last < text.len() {
+        line = stretch(line.own(None, "\n"), last + 1..text.len());
+    }
+    line
 }
 
 /// What a reader must know of a line beside its words.
@@ -156,6 +197,7 @@ enum Mark {
     File,
     Link,
     Rich,
+    Replies,
     Form,
     Attached,
 }
@@ -170,6 +212,7 @@ impl Mark {
             Mark::File => "file",
             Mark::Link => "link",
             Mark::Rich => "rich content",
+            Mark::Replies => "quick replies",
             Mark::Form => "secure form",
             Mark::Attached => "attachment",
         }
@@ -183,7 +226,13 @@ impl Mark {
     }
 }
 
-fn marks(message: &Message, proven: &Proven<'_>, view: &View<'_>) -> Vec<Mark> {
+fn marks(
+    message: &Message,
+    attached: &Attached,
+    replies_stand_apart: bool,
+    proven: &Proven<'_>,
+    view: &View<'_>,
+) -> Vec<Mark> {
     let mut marks = Vec::new();
     let mut note = |is_so: bool, mark: Mark| {
         if is_so {
@@ -201,11 +250,12 @@ fn marks(message: &Message, proven: &Proven<'_>, view: &View<'_>) -> Vec<Mark> {
         "HOSTED_FILE" | "FILE" | "IMAGE" => Some(Mark::File),
         "LINK" => Some(Mark::Link),
         _ if message.kind == "3" => Some(Mark::Link),
-        _ if format.contains("RICH") || format.contains("QUICK") => Some(Mark::Rich),
+        _ if format.contains("RICH") || attached.has_rich_content => Some(Mark::Rich),
+        _ if format.contains("QUICK") && attached.quick_replies.is_empty() => Some(Mark::Rich),
         _ if format.contains("FORM") => Some(Mark::Form),
         // Chat lines name no format; what they carry tells it.
-        _ => message.attachment.as_deref().map(|attachment| {
-            let fields = flattened(attachment);
+        _ => (!attached.others.is_empty()).then(|| {
+            let fields: Vec<SdeValue> = attached.others.iter().flat_map(|other| flattened(other)).collect();
             let has = |names: &[&str]| fields.iter().any(|field| names.contains(&name_of(field)));
             match () {
                 () if has(&["relativePath", "fileSize"]) => Mark::File,
@@ -215,18 +265,20 @@ fn marks(message: &Message, proven: &Proven<'_>, view: &View<'_>) -> Vec<Mark> {
         }),
     };
     marks.extend(what);
+    if !attached.quick_replies.is_empty() && !replies_stand_apart {
+        marks.push(Mark::Replies);
+    }
     marks
 }
 
 /// What a file or link says of itself beside the line's text. The structure of rich content is only looks: its words and
 /// targets are the text already.
-fn held(message: &Message, text: &str) -> Option<String> {
+fn held(message: &Message, attached: &Attached, text: &str) -> Option<String> {
     let format = message.content_format.as_deref().unwrap_or(&message.kind).to_ascii_uppercase();
     if format.contains("RICH") || format.contains("QUICK") {
         return None;
     }
-    let attachment = message.attachment.as_deref()?;
-    let fields = flattened(attachment);
+    let fields: Vec<SdeValue> = attached.others.iter().flat_map(|other| flattened(other)).collect();
     let known: HashSet<&str> = text.lines().collect();
     let new: Vec<String> = fields
         .iter()
