@@ -5,7 +5,7 @@ use super::choices::Unit;
 use super::exit::{Exit, Failure};
 use super::limits::Limits;
 use super::output::{Output, Style, counted, number, printable, readable_duration, readable_time, time_zone, width};
-use super::{now_ms, open, series_drill, series_json};
+use super::{now_ms, open, series_advice, series_drill, series_json};
 use chatvault::decode::{DecodeLimits, SpanKind};
 use chatvault::pipeline::{
     AgentHistory, AgentsView, Bucketing, CallReport, CallTable, MetricRow, Rule, SeriesFilter, SeriesOptions,
@@ -76,10 +76,9 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
             print_call(call, report, &tables, &args.figures, &tz, output);
         }
         print_agents(&agents, &tz, output);
-        if report.files == 0 {
-            output.note(&format!(
-                "the archive holds no answers of {stream}; switch the stream on in vault.toml and sync"
-            ));
+        if report.files + report.open_segments == 0 {
+            let advice = series_advice::no_answers(stream, vault);
+            output.note(&format!("the archive holds no answers of {stream}; {advice}"));
         }
     }
     Ok(ended(&report))
@@ -136,6 +135,7 @@ pub(super) fn time(option: &str, text: &str, tz: &TimeZone) -> Result<(i64, i64)
 
 /// The exit code, and a warning where something is missing.
 pub(super) fn ended(report: &SeriesReport) -> Exit {
+    series_advice::other_accounts(report);
     let failures = report.problems.failures();
     if failures > 0 {
         eprintln!(

@@ -5,8 +5,9 @@ use super::exit::{Exit, Failure};
 use super::export::refuse_inside;
 use super::output::{Output, bytes, counted, time_zone};
 use super::series::{ended, options, times};
-use super::{audit, open};
+use super::{audit, open, series_advice};
 use chatvault::archive::EventKind;
+use chatvault::decode::ProblemKind;
 use chatvault::pipeline::{OPERATIONS, SeriesExportError, SeriesFormat, export_series};
 use serde_json::json;
 use std::path::Path;
@@ -27,13 +28,21 @@ pub(super) fn run(stream: &str, args: &Export, vault: &Path, output: &Output) ->
     let archive = open(vault)?;
     refuse_inside(&args.out, vault)?;
     let filter = times(args.from.as_deref(), args.to.as_deref(), &time_zone(&args.tz)?)?;
-    let made = export_series(&archive, stream, &filter, options(vault)?, format, &args.out)?;
+    let made = match export_series(&archive, stream, &filter, options(vault)?, format, &args.out) {
+        Err(SeriesExportError::Nothing { stream, report }) => {
+            ended(&report);
+            return Err(series_advice::nothing(&stream, &filter, &report, vault));
+        }
+        outcome => outcome?,
+    };
     let event = json!({ "format": args.format, "stream": stream, "rows": made.rows, "bytes": made.bytes });
     let not_recorded = audit::record(archive.root(), |archive| archive.record_event(EventKind::Exported, event)).err();
     if output.for_machines() {
         let document = json!({
             "format": args.format, "stream": stream, "out": args.out, "rows": made.rows, "bytes": made.bytes,
-            "files": made.report.files, "unreadable": made.report.problems.failures(), "left_out": made.report.too_many,
+            "files": made.report.files, "open_segments": made.report.open_segments,
+            "other_account": made.report.problems.counts.get(&ProblemKind::OtherAccount).unwrap_or(&0),
+            "other_accounts": series_advice::named(&made.report), "unreadable": made.report.problems.failures(), "left_out": made.report.too_many,
             "recorded": not_recorded.is_none(), "not_recorded": not_recorded,
         });
         output.document(document, "export")?;
@@ -51,6 +60,7 @@ impl From<SeriesExportError> for Failure {
         let message = error.to_string();
         match error {
             SeriesExportError::Run(error) => error.into(),
+            SeriesExportError::Nothing { .. } => Failure::new(Exit::Failed, message),
             SeriesExportError::Taken(_) => Failure::usage(message).hint("name another file with --out"),
             SeriesExportError::Write { .. } => {
                 Failure::new(Exit::Failed, message).hint("check the folder that --out names, and its disk")

@@ -29,6 +29,7 @@ mod saved;
 mod schemas;
 mod search;
 mod series;
+mod series_live;
 mod support;
 mod sync;
 mod systemd;
