@@ -119,6 +119,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let archive = Archive::create(folder.path(), "1", Arc::new(RealDisk), clock()).unwrap();
         let mut segment = archive.answers("agent-metrics").unwrap();
+        let none = BTreeMap::new();
         let answer = |received_ms| ApiAnswer {
             stream: "agent-metrics",
             call: "agent-view/summary",
@@ -126,14 +127,13 @@ mod tests {
             url: "https://lo.example/a",
             request_body: &serde_json::Value::Null,
             status: 200,
-            response: &BTreeMap::new(),
+            response: &none,
             received_ms,
             clock_offset_ms: None,
             body: b"{}",
         };
         for received_ms in [1_700_000_000_000, 1_700_000_000_500] {
-            let answer = answer(received_ms);
-            segment.append(&ApiAnswer { response: &BTreeMap::new(), ..answer }).unwrap();
+            segment.append(&answer(received_ms)).unwrap();
         }
         let [open] = &archive.open_answers("agent-metrics").unwrap()[..] else { panic!("one segment") };
         assert_eq!(open.path, "open/agent-metrics@1700000000000-0.ndjson");

@@ -32,6 +32,9 @@ pub(crate) fn run(args: &Export, vault: &Path, output: &Output) -> Result<Exit, 
     }
     // Not left to clap: what is required but conflicts with the query is not asked for by it.
     refuse_times(args)?;
+    if args.out == Path::new("-") {
+        return Err(Failure::usage("a bag is a folder and cannot go to stdout").hint("name a new folder with --out"));
+    }
     check_format(&args.format)?;
     let query = args.query.join(" ");
     let archive = open(vault)?;

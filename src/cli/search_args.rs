@@ -136,6 +136,7 @@ pub(crate) enum SortKey {
     Relevance,
     Start,
     End,
+    Closed,
     Mcs,
     Duration,
     Transfers,

@@ -54,6 +54,9 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
         table.take(span, point);
         agents.take(span, point);
     })?;
+    if let Some(call) = filter.call.as_deref().filter(|call| !report.calls.contains_key(*call)) {
+        return Err(series_advice::no_such_call(&archive, stream, call, options, vault));
+    }
     let mut tables = table.finish().map_err(|error| {
         Failure::usage(error.to_string())
             .hint("choose a longer step (--by hour, --by day) or a shorter time (--from, --to)")
@@ -160,8 +163,11 @@ fn keep_metrics(tables: &mut [CallTable], wanted: &[String]) -> Result<(), Failu
             names.sort_unstable();
             names.dedup();
             names.truncate(60);
-            return Err(Failure::usage(format!("no figures of the metric {name:?} here"))
-                .hint(format!("known: {}", names.join(", "))));
+            let refused = Failure::usage(format!("no figures of the metric {name:?} here"));
+            if names.is_empty() {
+                return Err(refused.hint("there is no figure at all of what is asked for; ask without --metric"));
+            }
+            return Err(refused.hint(format!("known: {}", names.join(", "))));
         }
     }
     if !wanted.is_empty() {
@@ -245,16 +251,20 @@ fn print_overview(table: &CallTable, tz: &TimeZone, output: &Output) {
     // The range goes before the chart does.
     let left = width().saturating_sub(2 + name_width + 1 + FIGURE + 2);
     let has_range = left >= RANGE + 17;
-    let room = if has_range { left - RANGE - 1 } else { left }.clamp(4, 120);
+    let range = |row: &MetricRow| format!("{}..{}", figure(row.whole.least), figure(row.whole.greatest));
+    // Without its column a range stands where the value would, and is never cut inside a number.
+    let alone = table.metrics.iter().filter(|row| !has_range && row.whole.value.is_none());
+    let wide = alone.map(|row| range(row).len()).max().unwrap_or(0).max(FIGURE);
+    let room = if has_range { left - RANGE - 1 } else { left.saturating_sub(wide - FIGURE) }.clamp(4, 120);
     for row in &table.metrics {
         let name = fitted(&printable(&row.metric), name_width);
         let whole = row.whole.value.map_or_else(String::new, figure);
-        let range = format!("{}..{}", figure(row.whole.least), figure(row.whole.greatest));
+        let range = range(row);
         let chart = chart(row, table, room, output.ascii);
         match (has_range, row.whole.value) {
             (true, _) => outln!("  {name} {whole:>FIGURE$} {range:>RANGE$}  {chart}"),
-            (false, Some(_)) => outln!("  {name} {whole:>FIGURE$}  {chart}"),
-            (false, None) => outln!("  {name} {:>FIGURE$}  {chart}", fitted(&range, FIGURE)),
+            (false, Some(_)) => outln!("  {name} {whole:>wide$}  {chart}"),
+            (false, None) => outln!("  {name} {range:>wide$}  {chart}"),
         }
     }
 }

@@ -3,8 +3,9 @@
 use super::exit::{Exit, Failure};
 use super::output::{counted, printable};
 use super::settings::Settings;
+use chatvault::archive::Archive;
 use chatvault::decode::ProblemKind;
-use chatvault::pipeline::{SeriesFilter, SeriesReport};
+use chatvault::pipeline::{SeriesFilter, SeriesOptions, SeriesReport, series};
 use std::path::Path;
 
 /// Why there is no figure of a stream, with the next command to type.
@@ -28,6 +29,25 @@ pub(super) fn nothing(stream: &str, filter: &SeriesFilter, report: &SeriesReport
     };
     Failure::new(Exit::Failed, message)
         .hint("`chatvault watch --status` says how its calls went, `chatvault gaps` what is missing")
+}
+
+/// A method that has no answers in a stream: which have.
+pub(super) fn no_such_call(
+    archive: &Archive,
+    stream: &str,
+    call: &str,
+    options: SeriesOptions,
+    vault: &Path,
+) -> Failure {
+    let report = match series(archive, stream, &SeriesFilter::default(), options, &mut |_, _| {}) {
+        Ok(report) => report,
+        Err(error) => return error.into(),
+    };
+    let refused = Failure::usage(format!("no archived answers of the method {call:?} in {stream}"));
+    if report.calls.is_empty() {
+        return refused.hint(no_answers(stream, vault));
+    }
+    refused.hint(format!("answers of: {}", printable(&report.calls.into_keys().collect::<Vec<_>>().join(", "))))
 }
 
 /// What to type where nothing of a stream was archived yet.

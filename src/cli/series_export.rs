@@ -10,6 +10,8 @@ use chatvault::archive::EventKind;
 use chatvault::decode::ProblemKind;
 use chatvault::pipeline::{OPERATIONS, SeriesExportError, SeriesFormat, export_series};
 use serde_json::json;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 pub(super) fn run(stream: &str, args: &Export, vault: &Path, output: &Output) -> Result<Exit, Failure> {
@@ -26,9 +28,21 @@ pub(super) fn run(stream: &str, args: &Export, vault: &Path, output: &Output) ->
             .hint(format!("these have: {}", OPERATIONS.join(", "))));
     }
     let archive = open(vault)?;
-    refuse_inside(&args.out, vault)?;
+    let to_stdout = args.out == Path::new("-");
+    if to_stdout && (format == SeriesFormat::Parquet || output.for_machines()) {
+        return Err(Failure::usage("--out - is for csv, without --json: one thing can go to stdout")
+            .hint("name a file with --out"));
+    }
+    // Whole before a byte of it goes out, so that a reader never takes a part for the whole.
+    let waiting = to_stdout.then(tempfile::tempdir).transpose().map_err(|error| {
+        Failure::new(Exit::Failed, format!("no temporary folder: {error}")).hint("name a file with --out")
+    })?;
+    let out = waiting.as_ref().map_or(args.out.clone(), |folder| folder.path().join("figures.csv"));
+    if !to_stdout {
+        refuse_inside(&args.out, vault)?;
+    }
     let filter = times(args.from.as_deref(), args.to.as_deref(), &time_zone(&args.tz)?)?;
-    let made = match export_series(&archive, stream, &filter, options(vault)?, format, &args.out) {
+    let made = match export_series(&archive, stream, &filter, options(vault)?, format, &out) {
         Err(SeriesExportError::Nothing { stream, report }) => {
             ended(&report);
             return Err(series_advice::nothing(&stream, &filter, &report, vault));
@@ -46,6 +60,15 @@ pub(super) fn run(stream: &str, args: &Export, vault: &Path, output: &Output) ->
             "recorded": not_recorded.is_none(), "not_recorded": not_recorded,
         });
         output.document(document, "export")?;
+    } else if to_stdout {
+        let copied = File::open(&out).and_then(|mut file| io::copy(&mut file, &mut io::stdout().lock()).map(drop));
+        if let Err(error) = copied.and_then(|()| io::stdout().lock().flush()) {
+            super::stdout::end(&error);
+        }
+        output.note(&format!("{} ({})", counted(made.rows, "row"), bytes(made.bytes)));
+        if let Some(reason) = not_recorded {
+            output.note(&format!("not recorded in the chain: {reason}"));
+        }
     } else {
         outln!("{} ({}) in {}", counted(made.rows, "row"), bytes(made.bytes), args.out.display());
         if let Some(reason) = not_recorded {

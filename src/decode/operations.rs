@@ -5,6 +5,7 @@
 //! bodies in `walk.rs` (reference `operational.md`). A metric or a container that this version does not know is kept under
 //! its JSON path; what cannot be placed in time is counted as a problem.
 
+mod asked;
 mod frame;
 mod walk;
 
@@ -14,6 +15,7 @@ use super::envelope::{Walk, list, object, small};
 use super::fields::Fields;
 use super::text::{Fault, Text};
 use super::{DecodeLimits, ProblemKind, Problems, read_up_to, short};
+use asked::Asked;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use frame::Frame;
@@ -277,37 +279,6 @@ fn next_line(text: &mut Text<'_>) {
 struct Received {
     at_ms: i64,
     clock_offset_ms: i64,
-}
-
-/// What a request asked for: the query of its address, and its body where that is an object.
-#[derive(Default)]
-struct Asked {
-    pairs: Vec<(String, String)>,
-    /// Account in the path of the address.
-    account: Option<String>,
-}
-
-impl Asked {
-    fn of(json: &[u8]) -> Result<Asked, Broken> {
-        let mut request = Fields::of(json)?;
-        let url = request.any_text(&["url"])?.unwrap_or_default();
-        let (address, query) = url.split_once('?').unwrap_or((&url, ""));
-        let account = address.split_once("/account/").and_then(|(_, rest)| rest.split('/').next());
-        let account = account.filter(|account| !account.is_empty()).map(str::to_owned);
-        let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        if let Some(body) = request.take(&["body"]).filter(|body| body.starts_with(b"{")) {
-            let mut body = Fields::of(body)?;
-            for name in ["timeframe", "interval", "v", "fromMillis", "toMillis"] {
-                pairs.extend(body.any_text(&[name])?.map(|value| (name.to_owned(), value)));
-            }
-        }
-        Ok(Asked { pairs, account })
-    }
-
-    fn whole(&self, name: &str) -> Option<i64> {
-        let value = &self.pairs.iter().rev().find(|(known, _)| known == name)?.1;
-        value.trim().parse().ok().filter(|number| *number >= 0)
-    }
 }
 
 /// An archived answer on its way through.

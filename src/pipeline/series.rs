@@ -348,7 +348,8 @@ impl Run<'_, '_> {
                             let span = SeriesSpan {
                                 call,
                                 span: fact.span,
-                                is_open: fact.span.end_ms > fact.known_until_ms,
+                                // A state at an instant is never over, and never goes on.
+                                is_open: kind != SpanKind::Snapshot && fact.span.end_ms > fact.known_until_ms,
                                 answered_ms: fact.answered_ms,
                                 offset: fact.offset,
                             };

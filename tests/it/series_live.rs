@@ -166,3 +166,38 @@ fn what_a_running_watch_has_not_sealed_is_there_already() {
     assert!(run.all().contains("chatvault stats --stream"), "{}", run.all());
     assert!(!folder.path().join("early.csv").exists());
 }
+
+#[test]
+fn what_is_not_there_is_said_and_csv_goes_to_stdout() {
+    let vault = Vault::new(ACCOUNT);
+    let archive = writer(&vault);
+    for stream in [REALTIME, AGENTS] {
+        let mut segment = archive.answers(stream).unwrap();
+        append(&mut segment, stream, ACCOUNT, step_ms(), 7, None);
+        segment.seal().unwrap().unwrap();
+    }
+    drop(archive);
+    let run = vault.run(&["stats", "--stream", REALTIME, "--call", "nosuch"]).exits(2);
+    assert!(run.all().contains("nosuch") && run.all().contains("queuehealth"), "{}", run.all());
+    let nothing = ["stats", "--stream", REALTIME, "--to", "2020-01-01", "--metric", "enteredQEng"];
+    let run = vault.run(&nothing).exits(2);
+    assert!(run.all().contains("no figure at all") && !run.all().contains("known: \n"), "{}", run.all());
+    // What is so now is no interval that could still be open.
+    let now = vault.json(&["stats", "--stream", AGENTS, "--by", "hour"], 0);
+    let call = &now["calls"][0];
+    assert!(call["snapshots"] == 1 && call["open"] == 0, "{call:#}");
+    assert_eq!(call["tables"][0]["buckets"][0]["open"], false);
+
+    let folder = temp_folder();
+    let out = folder.path().join("a.csv").to_string_lossy().into_owned();
+    vault.run(&["export", "--stream", REALTIME, "--format", "csv", "--out", &out]).exits(0);
+    let run = vault.run(&["export", "--stream", REALTIME, "--format", "csv", "--out", "-"]).exits(0);
+    assert_eq!(run.stdout, std::fs::read_to_string(&out).unwrap());
+    for wrong in [
+        &["export", "--stream", REALTIME, "--format", "parquet", "--out", "-"][..],
+        &["--json", "export", "--stream", REALTIME, "--format", "csv", "--out", "-"],
+        &["export", "*", "--format", "bagit", "--out", "-"],
+    ] {
+        assert!(vault.run(wrong).exits(2).all().contains("stdout"));
+    }
+}
