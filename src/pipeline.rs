@@ -56,7 +56,7 @@ pub use series::{
     SeriesSpan, series,
 };
 pub use series_agents::{AgentHistory, AgentsView};
-pub use series_drill::{DrillCall, DrillFigure, DrillQuery, drill_down};
+pub use series_drill::{Among, DrillCall, DrillFigure, DrillQuery, drill_down};
 pub use series_export::{SeriesExport, SeriesExportError, SeriesFormat, export_series};
 pub use series_table::{
     Bucketing, CallTable, Figure as TableFigure, MetricRow, Rule, SeriesTable, Step as TableStep, TableError,

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Archive;
-use super::disk::{Disk, DiskFile, EntryKind};
+use super::disk::{DiskFile, EntryKind};
 use super::entry::{Arrival, Provenance, Published, Sha256Hex, Window};
 use super::error::ArchiveError;
 use super::layout::{self, OPEN};
@@ -198,9 +198,13 @@ impl Archive {
     fn seal_segment(&self, stream: &str, path: &Path) -> Result<Option<Published>, ArchiveError> {
         let disk = self.disk();
         let failed = |source| ArchiveError::from_io(path, None, source);
-        let name = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.split_once('@'));
-        let name = format!("answers.{}.ndjson.gz", name.map_or("0", |(_, moment)| moment));
-        let published = match measure(disk.as_ref(), path).map_err(failed)? {
+        let name = sealed_name(path);
+        let measured = disk.open(path).and_then(measure).map_err(failed)?;
+        if measured.is_broken {
+            let source = io::Error::new(io::ErrorKind::InvalidData, "a line of the open segment is no API answer");
+            return Err(failed(source));
+        }
+        let published = match measured.lines {
             None => None,
             Some(lines) => {
                 let mut draft = self.draft(stream, &name)?;
@@ -227,20 +231,28 @@ impl Archive {
     }
 }
 
+/// What is in an open segment.
+pub(super) struct Measured {
+    /// `None`: no whole line.
+    pub(super) lines: Option<Lines>,
+    /// A line is no API answer; it was not read any further.
+    pub(super) is_broken: bool,
+}
+
 /// What the whole lines of a segment come to.
-struct Lines {
-    bytes: u64,
+pub(super) struct Lines {
+    pub(super) bytes: u64,
     count: u64,
     /// Bytes behind the last line feed.
     cut_bytes: u64,
     /// First to last answer.
-    window: Window,
+    pub(super) window: Window,
     /// Where the first answer came from, without its query.
     origin: String,
 }
 
-fn measure(disk: &dyn Disk, path: &Path) -> io::Result<Option<Lines>> {
-    let mut reader = BufReader::with_capacity(1 << 20, disk.open(path)?);
+pub(super) fn measure(segment: impl Read) -> io::Result<Measured> {
+    let mut reader = BufReader::with_capacity(1 << 20, segment);
     let mut lines: Option<Lines> = None;
     let mut line = Vec::new();
     loop {
@@ -250,10 +262,10 @@ fn measure(disk: &dyn Disk, path: &Path) -> io::Result<Option<Lines>> {
             if let Some(lines) = &mut lines {
                 lines.cut_bytes = length;
             }
-            return Ok(lines);
+            return Ok(Measured { lines, is_broken: false });
         }
         let Ok(head) = serde_json::from_slice::<LineHead>(&line) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a line of the open segment is no API answer"));
+            return Ok(Measured { lines, is_broken: true });
         };
         match &mut lines {
             Some(lines) => {
@@ -270,7 +282,13 @@ fn measure(disk: &dyn Disk, path: &Path) -> io::Result<Option<Lines>> {
     }
 }
 
-fn stream_of(path: &Path) -> Option<String> {
+/// Name of the file that an open segment becomes.
+pub(super) fn sealed_name(path: &Path) -> String {
+    let name = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.split_once('@'));
+    format!("answers.{}.ndjson.gz", name.map_or("0", |(_, moment)| moment))
+}
+
+pub(super) fn stream_of(path: &Path) -> Option<String> {
     let (stream, _) = path.file_stem()?.to_str()?.split_once('@')?;
     Some(stream.replace('+', "/"))
 }

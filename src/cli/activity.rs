@@ -3,8 +3,9 @@
 use super::args::Stats;
 use super::choices::Unit;
 use super::exit::{Exit, Failure};
-use super::open;
+use super::keys::Keys;
 use super::output::{Output, counted, number, printable, readable_duration};
+use super::{open, series};
 use chatvault::pipeline::{AGENT_ACTIVITY, ActivityOptions, ActivitySummary, AgentTimes, OPERATIONS, agent_activity};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -26,11 +27,19 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
             OPERATIONS.join(", ")
         )));
     }
-    let summary = agent_activity(&open(vault)?, ActivityOptions::default())?;
+    let keys = Keys::of_environment();
+    let options = ActivityOptions { decode: series::options(vault)?.decode, ..ActivityOptions::default() };
+    let summary = agent_activity(&open(vault)?, options, keys.ring())?;
     if output.for_machines() {
-        output.document(document(&summary), "activity")?;
+        let mut document = document(&summary);
+        document["encrypted"] = json!(summary.encrypted);
+        document["key_problem"] = keys.problem_json();
+        output.document(document, "activity")?;
     } else {
         print(&summary, output);
+    }
+    if let Some(waiting) = keys.waiting_line(&summary.encrypted) {
+        eprintln!("WARNING: {waiting}");
     }
     let failures = summary.problems.failures();
     if failures > 0 {
@@ -41,7 +50,7 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
         );
         return Ok(Exit::SomeFailed);
     }
-    Ok(Exit::Complete)
+    Ok(keys.exit(&summary.encrypted, Exit::Complete))
 }
 
 fn document(summary: &ActivitySummary) -> Value {

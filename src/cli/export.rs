@@ -30,6 +30,11 @@ pub(crate) fn run(args: &Export, vault: &Path, output: &Output) -> Result<Exit, 
     if let Some(stream) = &args.stream {
         return super::series_export::run(stream, args, vault, output);
     }
+    // Not left to clap: what is required but conflicts with the query is not asked for by it.
+    refuse_times(args)?;
+    if args.out == Path::new("-") {
+        return Err(Failure::usage("a bag is a folder and cannot go to stdout").hint("name a new folder with --out"));
+    }
     check_format(&args.format)?;
     let query = args.query.join(" ");
     let archive = open(vault)?;
@@ -65,6 +70,17 @@ fn check_format(format: &str) -> Result<(), Failure> {
         }
         None => Err(Failure::usage(format!("{format:?} is not a format of export")).hint(format!("built: {built}"))),
     }
+}
+
+/// A part of the time cannot be chosen beside a query: a bag that held more than was asked for would disclose too much.
+fn refuse_times(args: &Export) -> Result<(), Failure> {
+    for (option, value, bound) in [("--from", &args.from, "TIME.."), ("--to", &args.to, "..TIME")] {
+        if value.is_some() {
+            return Err(Failure::usage(format!("{option} is for --stream, the history of figures"))
+                .hint(format!("put the time into the query: 'start:{bound}'")));
+        }
+    }
+    Ok(())
 }
 
 /// A bag inside the vault would be a stray there.

@@ -88,6 +88,27 @@ impl Keys {
         outln!("  then run `chatvault index`. Until then `has:encrypted` finds the records by what is not encrypted.");
     }
 
+    /// What waits and for which keys, on one line, with what to set.
+    pub(super) fn waiting_line(&self, waiting: &EncryptedCounts) -> Option<String> {
+        let problem = self.problem.as_ref().map(|problem| format!("no PGP key: {}; ", printable(problem)));
+        let problem = problem.unwrap_or_default();
+        if waiting.records == 0 {
+            return (!problem.is_empty()).then(|| problem.trim_end_matches("; ").to_owned());
+        }
+        let verb = if waiting.records == 1 { "waits" } else { "wait" };
+        let wanted = shortened(waiting.key_ids.iter().map(|id| readable(id)).collect());
+        let advice = if waiting.locked.is_empty() {
+            format!("set {KEY} (or {KEY}_FILE) to the private key, and {PASSPHRASE} if it has one, and ask again")
+        } else {
+            let locked = shortened(waiting.locked.iter().map(|id| readable(id)).collect());
+            format!("{locked} is locked: set {PASSPHRASE} (or {PASSPHRASE}_FILE) and ask again")
+        };
+        Some(
+            format!("{problem}{} encrypted: it {verb} for {wanted}; {advice}", counted(waiting.records, "record"))
+                .replace(" it wait ", " they wait "),
+        )
+    }
+
     /// What a run that makes the index anew would close again, for want of a key.
     pub(super) fn warning(&self, vault: &Path) -> Option<String> {
         if !self.ring.open_ids().is_empty() {

@@ -44,6 +44,7 @@ mod saved;
 mod search;
 mod search_args;
 mod series;
+mod series_advice;
 mod series_drill;
 mod series_export;
 mod series_json;

@@ -90,6 +90,7 @@ fn sort(key: SortKey) -> Sort {
         SortKey::Relevance => Sort::Relevance,
         SortKey::Start => Sort::Start,
         SortKey::End => Sort::End,
+        SortKey::Closed => Sort::Closed,
         SortKey::Mcs => Sort::Mcs,
         SortKey::Duration => Sort::Duration,
         SortKey::Transfers => Sort::Transfers,

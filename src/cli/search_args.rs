@@ -139,6 +139,7 @@ pub(crate) enum SortKey {
     Relevance,
     Start,
     End,
+    Closed,
     Mcs,
     Duration,
     Transfers,

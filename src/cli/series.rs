@@ -5,7 +5,7 @@ use super::choices::Unit;
 use super::exit::{Exit, Failure};
 use super::limits::Limits;
 use super::output::{Output, Style, counted, number, printable, readable_duration, readable_time, time_zone, width};
-use super::{now_ms, open, series_drill, series_json};
+use super::{now_ms, open, series_advice, series_drill, series_json};
 use chatvault::decode::{DecodeLimits, SpanKind};
 use chatvault::pipeline::{
     AgentHistory, AgentsView, Bucketing, CallReport, CallTable, MetricRow, Rule, SeriesFilter, SeriesOptions,
@@ -54,6 +54,9 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
         table.take(span, point);
         agents.take(span, point);
     })?;
+    if let Some(call) = filter.call.as_deref().filter(|call| !report.calls.contains_key(*call)) {
+        return Err(series_advice::no_such_call(&archive, stream, call, options, vault));
+    }
     let mut tables = table.finish().map_err(|error| {
         Failure::usage(error.to_string())
             .hint("choose a longer step (--by hour, --by day) or a shorter time (--from, --to)")
@@ -76,10 +79,9 @@ pub(super) fn run(stream: &str, args: &Stats, vault: &Path, output: &Output) -> 
             print_call(call, report, &tables, &args.figures, &tz, output);
         }
         print_agents(&agents, &tz, output);
-        if report.files == 0 {
-            output.note(&format!(
-                "the archive holds no answers of {stream}; switch the stream on in vault.toml and sync"
-            ));
+        if report.files + report.open_segments == 0 {
+            let advice = series_advice::no_answers(stream, vault);
+            output.note(&format!("the archive holds no answers of {stream}; {advice}"));
         }
     }
     Ok(ended(&report))
@@ -136,6 +138,7 @@ pub(super) fn time(option: &str, text: &str, tz: &TimeZone) -> Result<(i64, i64)
 
 /// The exit code, and a warning where something is missing.
 pub(super) fn ended(report: &SeriesReport) -> Exit {
+    series_advice::other_accounts(report);
     let failures = report.problems.failures();
     if failures > 0 {
         eprintln!(
@@ -160,8 +163,11 @@ fn keep_metrics(tables: &mut [CallTable], wanted: &[String]) -> Result<(), Failu
             names.sort_unstable();
             names.dedup();
             names.truncate(60);
-            return Err(Failure::usage(format!("no figures of the metric {name:?} here"))
-                .hint(format!("known: {}", names.join(", "))));
+            let refused = Failure::usage(format!("no figures of the metric {name:?} here"));
+            if names.is_empty() {
+                return Err(refused.hint("there is no figure at all of what is asked for; ask without --metric"));
+            }
+            return Err(refused.hint(format!("known: {}", names.join(", "))));
         }
     }
     if !wanted.is_empty() {
@@ -245,16 +251,20 @@ fn print_overview(table: &CallTable, tz: &TimeZone, output: &Output) {
     // The range goes before the chart does.
     let left = width().saturating_sub(2 + name_width + 1 + FIGURE + 2);
     let has_range = left >= RANGE + 17;
-    let room = if has_range { left - RANGE - 1 } else { left }.clamp(4, 120);
+    let range = |row: &MetricRow| format!("{}..{}", figure(row.whole.least), figure(row.whole.greatest));
+    // Without its column a range stands where the value would, and is never cut inside a number.
+    let alone = table.metrics.iter().filter(|row| !has_range && row.whole.value.is_none());
+    let wide = alone.map(|row| range(row).len()).max().unwrap_or(0).max(FIGURE);
+    let room = if has_range { left - RANGE - 1 } else { left.saturating_sub(wide - FIGURE) }.clamp(4, 120);
     for row in &table.metrics {
         let name = fitted(&printable(&row.metric), name_width);
         let whole = row.whole.value.map_or_else(String::new, figure);
-        let range = format!("{}..{}", figure(row.whole.least), figure(row.whole.greatest));
+        let range = range(row);
         let chart = chart(row, table, room, output.ascii);
         match (has_range, row.whole.value) {
             (true, _) => outln!("  {name} {whole:>FIGURE$} {range:>RANGE$}  {chart}"),
-            (false, Some(_)) => outln!("  {name} {whole:>FIGURE$}  {chart}"),
-            (false, None) => outln!("  {name} {:>FIGURE$}  {chart}", fitted(&range, FIGURE)),
+            (false, Some(_)) => outln!("  {name} {whole:>wide$}  {chart}"),
+            (false, None) => outln!("  {name} {range:>wide$}  {chart}"),
         }
     }
 }

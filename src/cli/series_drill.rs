@@ -13,7 +13,7 @@ use super::{open_index, search as search_command};
 use chatvault::archive::Archive;
 use chatvault::decode::SpanKind;
 use chatvault::index::Reader;
-use chatvault::pipeline::{self, DrillCall, DrillFigure, SeriesFilter, SeriesOptions, drill_down};
+use chatvault::pipeline::{self, Among, DrillCall, DrillFigure, DrillQuery, SeriesFilter, SeriesOptions, drill_down};
 use chatvault::search::search;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -37,7 +37,13 @@ pub(super) fn run(
     output: &Output,
 ) -> Result<Exit, Failure> {
     let (at_ms, _) = time("--at", request.at, &request.tz)?;
-    let calls = drill_down(archive, request.stream, at_ms, &request.filter, options)?;
+    // Whether there is an index is asked once it is needed: that there are no figures is said first.
+    let reader = open_index(request.vault);
+    let among = match &reader {
+        Ok(reader) => among(reader, request.vault)?,
+        Err(_) => Among::Everything,
+    };
+    let calls = drill_down(archive, request.stream, at_ms, &request.filter, options, among)?;
     if calls.is_empty() {
         return Err(Failure::new(
             Exit::Failed,
@@ -45,10 +51,10 @@ pub(super) fn run(
         )
         .hint(format!("`chatvault stats --stream {}` shows what is there, and its holes", request.stream)));
     }
+    let reader = reader?;
     if let Some(metric) = &request.args.figures.conversations {
-        return conversations(&calls, metric, request, output);
+        return conversations(&calls, metric, &reader, request, output);
     }
-    let reader = open_index(request.vault)?;
     let coverage = pipeline::coverage(archive, &reader)?;
     let mut shown = Vec::new();
     for call in &calls {
@@ -71,12 +77,35 @@ pub(super) fn run(
     Ok(Exit::Complete)
 }
 
+/// Whether records of messaging must be told apart by where they came from.
+fn among(reader: &Reader, vault: &Path) -> Result<Among, Failure> {
+    for query in Among::QUERIES {
+        if total(reader, query, vault)? == 0 {
+            return Ok(Among::Everything);
+        }
+    }
+    Ok(Among::Interactions)
+}
+
+fn total(reader: &Reader, query: &str, vault: &Path) -> Result<u64, Failure> {
+    let mut wanted = request(query, &TimeZone::UTC, vault)?;
+    wanted.limit = Some(0);
+    Ok(search(reader, &wanted)?.total)
+}
+
 /// What the index finds for a figure; `None` where there is no query.
 fn count(reader: &Reader, figure: &DrillFigure, vault: &Path) -> Result<Option<u64>, Failure> {
     let Ok(query) = &figure.query else { return Ok(None) };
-    let mut wanted = request(&query.text, &TimeZone::UTC, vault)?;
-    wanted.limit = Some(0);
-    Ok(Some(search(reader, &wanted)?.total))
+    Ok(Some(total(reader, &query.text, vault)?))
+}
+
+/// Why the numbers of a figure differ.
+fn rule(query: &DrillQuery) -> &str {
+    if query.differs.is_empty() {
+        "the figure should be what the query finds; look at `chatvault gaps` for files that are not here"
+    } else {
+        &query.differs
+    }
 }
 
 fn agrees(value: f64, found: u64) -> bool {
@@ -118,11 +147,7 @@ fn print(call: &DrillCall, found: &[Option<u64>], tz: &TimeZone, output: &Output
                 let sign = if agrees(one.value, *found) { "=" } else { "!" };
                 outln!("  {name:width$} {value:>12} {sign} {:>6} found  {}", number(*found), query.text);
                 if !agrees(one.value, *found) {
-                    rules.insert(if query.differs.is_empty() {
-                        "the figure should be what the query finds; look at `chatvault gaps` for files that are not here"
-                    } else {
-                        query.differs.as_str()
-                    });
+                    rules.insert(rule(query));
                 }
             }
             (Err(why), _) => {
@@ -140,7 +165,13 @@ fn print(call: &DrillCall, found: &[Option<u64>], tz: &TimeZone, output: &Output
     }
 }
 
-fn conversations(calls: &[DrillCall], metric: &str, request: &Request<'_>, output: &Output) -> Result<Exit, Failure> {
+fn conversations(
+    calls: &[DrillCall],
+    metric: &str,
+    reader: &Reader,
+    request: &Request<'_>,
+    output: &Output,
+) -> Result<Exit, Failure> {
     let of_metric = || calls.iter().flat_map(|call| &call.figures).filter(|figure| figure.metric == metric);
     let Some(figure) = of_metric().find(|figure| figure.query.is_ok()).or_else(|| of_metric().next()) else {
         let mut known: Vec<&str> = calls
@@ -157,7 +188,12 @@ fn conversations(calls: &[DrillCall], metric: &str, request: &Request<'_>, outpu
         Ok(query) => query,
         Err(why) => return Err(Failure::usage(format!("{metric} has no conversations: {why}"))),
     };
-    output.note(&format!("LivePerson says {}; {}", super::series::figure(figure.value), query.text));
+    let found = total(reader, &query.text, request.vault)?;
+    let value = super::series::figure(figure.value);
+    output.note(&format!("LivePerson says {value}, found {}: {}", number(found), query.text));
+    if !agrees(figure.value, found) {
+        output.note(&format!("! {}", rule(query)));
+    }
     let search = Search::all(query.text.clone(), request.args.tz.clone());
     search_command::run(&search, request.vault, output)
 }

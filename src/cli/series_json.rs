@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! { "stream", "by": "5m"|"hour"|"day", "tz", "from", "to", "call", "skill", "agent",      (null: everything, the totals)
-//!   "files", "answers", "refused", "unreadable", "absent", "left_out",
+//!   "files", "open_segments": those that are still being written, "other_account": answers of other accounts, which do not
+//!   count, "other_accounts": the first of these, "answers", "refused", "unreadable", "absent", "left_out",
 //!   "overlaps": number of times that overlap kept ones and do not count,
 //!   "holes": { "count", "total_ms", "list": [ { "call", "kind", "start", "end", "because" } ] },
-//!   "coverage": { "first": { "time", "file", "sha256" }, "last": { … } },                 (null without answers)
+//!   "coverage": { "first": { "time", "file", "open", "sha256" (not while open) }, "last": { … } },                 (null without answers)
 //!   "calls": [ { "call", "answers", "refused", "intervals", "windows", "snapshots", "open", "overlaps", "points",
 //!                "said_again", "points_overlapping", "beside_intervals", "holes": {…}, "coverage": {…},
 //!                "tables": [ { "kind", "buckets": [ { "start", "end", "covered_ms" | "snapshots", "open" } ],
@@ -17,7 +18,8 @@
 //! or `overlapping-times`. Times are RFC 3339, durations milliseconds; the units of metrics are LivePerson's.
 
 use super::output::json_time;
-use chatvault::decode::SpanKind;
+use super::series_advice;
+use chatvault::decode::{ProblemKind, SpanKind};
 use chatvault::pipeline::{
     AgentHistory, AgentsView, AnswerPlace, CallReport, CallTable, Hole, MetricRow, SeriesFilter, SeriesReport,
     TableFigure,
@@ -59,7 +61,9 @@ pub(super) fn document(whole: &Whole<'_>) -> Value {
         "stream": whole.stream, "by": whole.by, "tz": whole.tz,
         "from": json_time(filter.from_ms), "to": json_time(filter.to_ms),
         "call": filter.call, "skill": filter.skill, "agent": filter.agent,
-        "files": report.files, "answers": sum(|call| call.answers), "refused": sum(|call| call.refused),
+        "files": report.files, "open_segments": report.open_segments,
+        "other_account": report.problems.counts.get(&ProblemKind::OtherAccount).unwrap_or(&0),
+        "other_accounts": series_advice::named(report), "answers": sum(|call| call.answers), "refused": sum(|call| call.refused),
         "unreadable": report.problems.failures(), "problems": report.problems.counts, "absent": report.absent,
         "left_out": report.too_many, "overlaps": sum(|call| call.overlaps),
         "holes": {
@@ -89,7 +93,14 @@ fn call_json(report: &CallReport) -> Value {
 }
 
 fn coverage(first: Option<&AnswerPlace>, last: Option<&AnswerPlace>) -> Value {
-    let place = |place: &AnswerPlace| json!({ "time": json_time(Some(place.answered_ms)), "file": place.file, "sha256": place.sha256 });
+    let place = |place: &AnswerPlace| json!({ "time": json_time(Some(place.answered_ms)), "file": place.file, "open": place.sha256.is_none() });
+    let place = |of: &AnswerPlace| {
+        let mut place = place(of);
+        if let Some(sha256) = &of.sha256 {
+            place["sha256"] = json!(sha256);
+        }
+        place
+    };
     first.zip(last).map_or(Value::Null, |(first, last)| json!({ "first": place(first), "last": place(last) }))
 }
 

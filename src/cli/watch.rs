@@ -199,6 +199,9 @@ fn freshness(settings: &settings::Settings, archive: &Archive) -> Result<Vec<Fre
             fresh.complete_ms = followed_until(archive, api)?;
         }
         fresh.stored_ms = archive.names_in(stream)?.values().map(|file| file.stored_at_ms).max();
+        // What a running watch has not sealed yet is archived already.
+        let newest = archive.open_answers(stream)?.iter().map(|open| open.window.end_ms - 1).max();
+        fresh.stored_ms = fresh.stored_ms.max(newest);
         found.push(fresh);
     }
     Ok(found)

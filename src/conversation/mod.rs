@@ -142,6 +142,14 @@ impl Conversation {
         Some(self.end_ms?.saturating_sub(self.start_ms?))
     }
 
+    /// When the conversation itself was closed, epoch milliseconds: the end of its main dialog. The end that LivePerson tells
+    /// of a messaging conversation ([`Conversation::end_ms`]) moves on with the survey behind it. Without such a dialog, the end.
+    pub fn closed_ms(&self) -> Option<i64> {
+        let is_main = |kind: &Option<String>| kind.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("MAIN"));
+        let main = self.dialogs.iter().filter(|dialog| is_main(&dialog.kind));
+        main.filter_map(|dialog| dialog.end_ms).max().or(self.end_ms)
+    }
+
     /// Every agent the conversation ever had: those who wrote a line, the last one, and both sides of each
     /// transfer, in order of appearance.
     pub fn agents<'a>(&'a self) -> Vec<Agent<'a>> {

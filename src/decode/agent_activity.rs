@@ -6,8 +6,10 @@
 use super::avro_json::{Broken, Pull};
 use super::container::{self, Budget, Container, container_of};
 use super::fields::Fields;
+use super::openpgp::Keyring;
+use super::sealed::{Opener, has_armor};
 use super::text::{Fault, Text};
-use super::{DecodeLimits, ProblemKind, Problems, read_up_to};
+use super::{DecodeLimits, EncryptedRecords, ProblemKind, Problems, read_up_to};
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// A change of an agent's state, or of the number of chats in it.
@@ -38,63 +40,80 @@ pub struct ActivityReport {
     pub records: u64,
     /// Events handed over.
     pub events: u64,
+    /// Records, and files that are one message, that wait for a key.
+    pub encrypted: EncryptedRecords,
     /// What went wrong, and where.
     pub problems: Problems,
 }
 
-/// Reads every event of a file; `sink` gives `false` to stop.
+/// Reads every event of a file, opening OpenPGP messages with the keys at hand; `sink` gives `false` to stop.
 ///
 /// # Errors
 /// Only when the file cannot be read from disk at all; damage is in the report.
 pub fn agent_events<R: Read + Seek>(
     mut file: R,
     limits: DecodeLimits,
+    keys: &Keyring,
     sink: &mut dyn FnMut(AgentEvent) -> bool,
 ) -> io::Result<ActivityReport> {
-    let mut magic = [0u8; 4];
-    let length = read_up_to(&mut file, &mut magic)?;
     let budget = Budget::new(&limits, file.seek(SeekFrom::End(0))?);
-    file.rewind()?;
-    let mut reader = Activity { limits, sink, stopped: false, report: ActivityReport::default() };
-    if container_of(&magic[..length]) == Container::Zip {
-        let outcome = container::for_each_zip_entry(file, &budget, &mut |entry| match entry {
-            Ok(entry) => reader.stream(entry, &budget),
-            Err(error) => reader.note(kind_of(&error), 0, error.to_string()),
-        });
-        if let Err(error) = outcome {
-            reader.note(kind_of(&error), 0, error.to_string());
-        }
-    } else {
-        reader.stream(file, &budget);
-    }
+    let mut reader =
+        Activity { limits, keys, sink, is_inside: false, stopped: false, report: ActivityReport::default() };
+    reader.file(file, &budget)?;
     Ok(reader.report)
 }
 
 /// What a reader that gave up means.
-fn kind_of(error: &io::Error) -> ProblemKind {
+pub(super) fn kind_of(error: &io::Error) -> ProblemKind {
     if container::is_bomb(error) { ProblemKind::DecompressionBomb } else { ProblemKind::of_read(error) }
 }
 
-struct Activity<'s> {
-    limits: DecodeLimits,
+pub(super) struct Activity<'s> {
+    pub(super) limits: DecodeLimits,
+    pub(super) keys: &'s Keyring,
     sink: &'s mut dyn FnMut(AgentEvent) -> bool,
-    stopped: bool,
-    report: ActivityReport,
+    /// What is read came out of a message that was the file.
+    pub(super) is_inside: bool,
+    pub(super) stopped: bool,
+    pub(super) report: ActivityReport,
 }
 
 impl Activity<'_> {
-    fn note(&mut self, kind: ProblemKind, byte: u64, detail: impl Into<String>) {
+    pub(super) fn file<R: Read + Seek>(&mut self, mut file: R, budget: &Budget) -> io::Result<()> {
+        file.rewind()?;
+        let mut magic = [0u8; 4];
+        let length = read_up_to(&mut file, &mut magic)?;
+        file.rewind()?;
+        if container_of(&magic[..length]) != Container::Zip {
+            self.stream(file, budget);
+            return Ok(());
+        }
+        let outcome = container::for_each_zip_entry(file, budget, &mut |entry| match entry {
+            Ok(entry) => self.stream(entry, budget),
+            Err(error) => self.note(kind_of(&error), 0, error.to_string()),
+        });
+        if let Err(error) = outcome {
+            self.note(kind_of(&error), 0, error.to_string());
+        }
+        Ok(())
+    }
+
+    pub(super) fn note(&mut self, kind: ProblemKind, byte: u64, detail: impl Into<String>) {
         self.report.problems.add(kind, self.report.records, byte, detail);
     }
 
-    fn stream(&mut self, reader: impl Read, budget: &Budget) {
+    pub(super) fn stream(&mut self, reader: impl Read, budget: &Budget) {
         let opened = match container::open(reader, budget) {
             Ok(opened) => opened,
             Err(error) => return self.note(kind_of(&error), 0, error.to_string()),
         };
-        if opened.container != Container::Plain {
-            let detail = "agent activity is read from text only, not from Avro containers or OpenPGP messages";
-            return self.note(ProblemKind::DamagedContainer, 0, detail);
+        match opened.container {
+            Container::Plain => {}
+            Container::OpenPgp => return self.openpgp(opened.bytes),
+            _ => {
+                let detail = "agent activity is read from text only, not from Avro containers";
+                return self.note(ProblemKind::DamagedContainer, 0, detail);
+            }
         }
         let mut text = Text::new(opened.bytes, self.limits.max_record_bytes);
         while !self.stopped {
@@ -132,6 +151,18 @@ impl Activity<'_> {
     }
 
     fn record(&mut self, json: &[u8]) -> Result<(), Broken> {
+        let mut opener = Opener::new(self.keys, self.limits.max_record_bytes);
+        let clear;
+        let json = if has_armor(json) {
+            clear = opener.record(json);
+            opener.problems().into_iter().for_each(|(kind, detail)| self.note(kind, 0, detail));
+            if opener.wants_key() {
+                self.report.encrypted.add(opener.wanted_ids.iter().cloned());
+            }
+            &clear[..]
+        } else {
+            json
+        };
         for element in Fields::of(json)?.list(&["recordCollection"])? {
             let mut body = Fields::of(element)?.object(&["body"])?;
             let session_id = body.object(&["header"])?.text(&["agentSessionId"])?.unwrap_or_default();
@@ -203,7 +234,7 @@ mod tests {
         };
         let text = format!("{bare}\n{wrapped}\n{{\"dataType\":oops}}\n{}\n", bare.replace('\n', " "));
         let mut found = Vec::new();
-        let report = agent_events(Cursor::new(text), DecodeLimits::default(), &mut |event| {
+        let report = agent_events(Cursor::new(text), DecodeLimits::default(), &Keyring::empty(), &mut |event| {
             found.push(event);
             true
         })

@@ -8,6 +8,7 @@
 //! * Start reading at: [`decode_file`], then `envelope.rs` (Data Access) and `answers.rs` (the history APIs).
 
 mod agent_activity;
+mod agent_sealed;
 mod answers;
 mod armor;
 mod avro_json;

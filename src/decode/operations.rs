@@ -5,6 +5,7 @@
 //! bodies in `walk.rs` (reference `operational.md`). A metric or a container that this version does not know is kept under
 //! its JSON path; what cannot be placed in time is counted as a problem.
 
+mod asked;
 mod frame;
 mod walk;
 
@@ -14,6 +15,7 @@ use super::envelope::{Walk, list, object, small};
 use super::fields::Fields;
 use super::text::{Fault, Text};
 use super::{DecodeLimits, ProblemKind, Problems, read_up_to, short};
+use asked::Asked;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use frame::Frame;
@@ -122,6 +124,8 @@ pub struct AnswerHead {
 pub enum Figure<'f> {
     /// An answer begins. One with a status other than 200 has no figures.
     Answer(&'f AnswerHead),
+    /// The answer that came last is of this other account, not of the one asked about: nothing of it counts.
+    OtherAccount(&'f AnswerHead, &'f str),
     /// The answer speaks of this time, with figures or without.
     Span(&'f AnswerHead, Span),
     /// One figure.
@@ -154,12 +158,14 @@ pub struct FigureReport {
     pub problems: Problems,
 }
 
-/// Reads every figure of a file; `sink` gives `false` to stop.
+/// Reads every figure of a file that is about `account`; `sink` gives `false` to stop. Answers that name another account in
+/// the address of their request or in their body are counted as [`ProblemKind::OtherAccount`].
 ///
 /// # Errors
 /// Only when the file cannot be read from disk at all; damage is in the report.
 pub fn figures<R: Read + Seek>(
     mut file: R,
+    account: &str,
     limits: DecodeLimits,
     sink: &mut dyn FnMut(Figure<'_>) -> bool,
 ) -> io::Result<FigureReport> {
@@ -167,7 +173,7 @@ pub fn figures<R: Read + Seek>(
     let length = read_up_to(&mut file, &mut magic)?;
     let budget = Budget::new(&limits, file.seek(SeekFrom::End(0))?);
     file.rewind()?;
-    let mut reader = Figures { limits, sink, stopped: false, report: FigureReport::default() };
+    let mut reader = Figures { account, limits, sink, stopped: false, report: FigureReport::default() };
     if container_of(&magic[..length]) == Container::Zip {
         let outcome = container::for_each_zip_entry(file, &budget, &mut |entry| match entry {
             Ok(entry) => reader.stream(entry, &budget),
@@ -188,6 +194,7 @@ fn kind_of(error: &io::Error) -> ProblemKind {
 }
 
 struct Figures<'s> {
+    account: &'s str,
     limits: DecodeLimits,
     sink: &'s mut dyn FnMut(Figure<'_>) -> bool,
     stopped: bool,
@@ -221,9 +228,10 @@ impl Figures<'_> {
                 break;
             }
             let start = text.offset();
-            let mut line = Line { head: AnswerHead::default(), received: None, frame: None, reader: self };
+            let mut line =
+                Line { head: AnswerHead::default(), received: None, frame: None, is_foreign: false, reader: self };
             let outcome = line.value(&mut text);
-            if line.frame.is_none() && outcome.is_ok() {
+            if !line.is_foreign && line.frame.is_none() && outcome.is_ok() {
                 self.note(ProblemKind::NotIndexed, start, "no archived answer of an operational API");
             }
             match outcome {
@@ -273,39 +281,14 @@ struct Received {
     clock_offset_ms: i64,
 }
 
-/// What a request asked for: the query of its address, and its body where that is an object.
-#[derive(Default)]
-struct Asked {
-    pairs: Vec<(String, String)>,
-}
-
-impl Asked {
-    fn of(json: &[u8]) -> Result<Asked, Broken> {
-        let mut request = Fields::of(json)?;
-        let url = request.any_text(&["url"])?.unwrap_or_default();
-        let query = url.split_once('?').map_or("", |(_, query)| query);
-        let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        if let Some(body) = request.take(&["body"]).filter(|body| body.starts_with(b"{")) {
-            let mut body = Fields::of(body)?;
-            for name in ["timeframe", "interval", "v", "fromMillis", "toMillis"] {
-                pairs.extend(body.any_text(&[name])?.map(|value| (name.to_owned(), value)));
-            }
-        }
-        Ok(Asked { pairs })
-    }
-
-    fn whole(&self, name: &str) -> Option<i64> {
-        let value = &self.pairs.iter().rev().find(|(known, _)| known == name)?.1;
-        value.trim().parse().ok().filter(|number| *number >= 0)
-    }
-}
-
 /// An archived answer on its way through.
 struct Line<'r, 's> {
     head: AnswerHead,
     received: Option<Received>,
     /// Known from the request on.
     frame: Option<Frame>,
+    /// It names another account.
+    is_foreign: bool,
     reader: &'r mut Figures<'s>,
 }
 
@@ -354,6 +337,10 @@ impl Line<'_, '_> {
     fn begins(&mut self, at: u64, asked: &Asked) -> bool {
         let Some(received) = self.received.filter(|_| !self.head.call.is_empty()) else { return false };
         self.reader.report.answers += 1;
+        if let Some(account) = asked.account.as_deref().filter(|account| *account != self.reader.account) {
+            self.foreign(at, account);
+            return false;
+        }
         // A clock that is a day off is no clock.
         let is_odd = received.clock_offset_ms.unsigned_abs() > frame::DAY_MS as u64;
         let offset_ms = if is_odd { 0 } else { received.clock_offset_ms };
@@ -369,6 +356,26 @@ impl Line<'_, '_> {
         self.reader.hand_over(Figure::Answer(&self.head));
         self.reader.report.refused += u64::from(self.head.status != 200);
         self.head.status == 200
+    }
+
+    fn foreign(&mut self, at: u64, account: &str) {
+        self.is_foreign = true;
+        self.reader.note(ProblemKind::OtherAccount, at, format!("answer of account {}", short(account)));
+    }
+
+    /// The account that a body names.
+    fn account(&mut self, text: &mut Text<'_>) -> Walk {
+        let (at, json) = text.frame()?;
+        let named = match serde_json::from_slice(json) {
+            Ok(serde_json::Value::String(named)) => named,
+            Ok(serde_json::Value::Number(named)) => named.to_string(),
+            _ => return Ok(()),
+        };
+        if named != self.reader.account {
+            self.foreign(at, &named);
+            self.reader.hand_over(Figure::OtherAccount(&self.head, &named));
+        }
+        Ok(())
     }
 
     fn encoded(&mut self, text: &mut Text<'_>) -> Walk {
@@ -403,7 +410,9 @@ impl Line<'_, '_> {
             self.reader.hand_over(Figure::Span(&self.head, whole));
         }
         object(text, &mut |text, key| match key {
-            "meta" | "accountID" | "accountId" => text.skip_value(),
+            "meta" => text.skip_value(),
+            _ if self.is_foreign => text.skip_value(),
+            "accountID" | "accountId" => self.account(text),
             "_metadata" => {
                 let (at, json) = text.frame()?;
                 if memchr::memmem::find(json, b"\"partialResult\":true").is_some() {

@@ -19,16 +19,16 @@ use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::ops::Range;
 
 /// A whole-file message that is larger than a record may be waits in a temporary file, still encrypted. Largest, bytes.
-const MAX_FILE_MESSAGE: u64 = 64 << 30;
+pub(super) const MAX_FILE_MESSAGE: u64 = 64 << 30;
 
 /// Clear bytes for each encrypted byte beyond which a message is a decompression bomb; deflate reaches 1032.
-const MAX_EXPANSION: u64 = 1100;
+pub(super) const MAX_EXPANSION: u64 = 1100;
 
 /// Clear bytes that any message may come to.
-const SMALLEST_LIMIT: u64 = 64 << 20;
+pub(super) const SMALLEST_LIMIT: u64 = 64 << 20;
 
 /// Largest zip file inside a message: it must lie in memory, because its clear text must not lie on a disk.
-const MAX_ZIP: u64 = 256 << 20;
+pub(super) const MAX_ZIP: u64 = 256 << 20;
 
 /// What a text is that holds a conversation: how it is read again once it is clear.
 #[derive(Clone, Copy)]
@@ -379,9 +379,9 @@ fn read_of_part<'j>(raw: &'j [u8], base: usize, contents: &mut Contents<'j>) -> 
 static NO_KEYS: std::sync::LazyLock<Keyring> = std::sync::LazyLock::new(Keyring::empty);
 
 /// Clear text up to a limit; more is an error.
-struct Capped<'m> {
-    clear: Clear<'m>,
-    left: u64,
+pub(super) struct Capped<'m> {
+    pub(super) clear: Clear<'m>,
+    pub(super) left: u64,
 }
 
 impl Read for Capped<'_> {

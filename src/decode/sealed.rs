@@ -72,6 +72,8 @@ fn slot_of(key: &str, outer: Slot) -> Slot {
         | "achievedGoals"
         | "eligibilityData"
         | "impressions" => Slot::Structure,
+        // Of agent activity.
+        "recordCollection" | "body" | "agentSessionsData" => Slot::Structure,
         // Of archived answers.
         "info" | "campaign" | "dialogs" | "interactions" | "sdes" | "unAuthSdes" | "events" | "messageRecords"
         | "messageData" | "msg" | "transcript" | "lines" => Slot::Structure,

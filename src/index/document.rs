@@ -28,6 +28,7 @@ pub fn document(fields: &Fields, stored: &StoredConversation) -> TantivyDocument
     for (field, value) in [
         (fields.start, c.start_ms),
         (fields.end, c.end_ms),
+        (fields.closed, c.closed_ms()),
         (fields.duration, c.duration_ms()),
         (fields.queue, c.queue_ms()),
         (fields.end_reason, c.end_reason),

@@ -11,7 +11,7 @@ use tantivy::schema::{
 };
 
 /// Changes whenever the fields, the tokenizer or the stored form change: an index of another version is rebuilt.
-pub const SCHEMA_VERSION: u32 = 5;
+pub const SCHEMA_VERSION: u32 = 6;
 
 /// Handles of all fields. The names are those of the query language where it has one.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ pub struct Fields {
     pub start: Field,
     /// End, epoch milliseconds.
     pub end: Field,
+    /// End of the main dialog, epoch milliseconds; the end where there is none.
+    pub closed: Field,
     /// Milliseconds from start to end.
     pub duration: Field,
     /// Milliseconds in the first queue.
@@ -125,6 +127,7 @@ pub fn schema() -> (Schema, Fields) {
         text: Role::ALL.map(|role| builder.add_text_field(role.name(), words.clone())),
         start: builder.add_i64_field("start", FAST),
         end: builder.add_i64_field("end", FAST),
+        closed: builder.add_i64_field("closed", FAST),
         duration: builder.add_i64_field("duration", FAST),
         queue: builder.add_i64_field("queue", FAST),
         end_reason: builder.add_i64_field("end_reason", FAST),

@@ -4,9 +4,9 @@
 //! [`ActivityOptions::max_events`] at a time: where there are more, the agents are taken in several passes.
 //! An event that came in several files (a session written twice) counts once.
 
-use super::RunError;
+use super::{EncryptedCounts, RunError};
 use crate::archive::{Archive, ArchivedFile};
-use crate::decode::{AgentEvent, DecodeLimits, ProblemKind, Problems, agent_events};
+use crate::decode::{AgentEvent, DecodeLimits, EncryptedRecords, Keyring, ProblemKind, Problems, agent_events};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -73,6 +73,8 @@ pub struct ActivitySummary {
     pub events: u64,
     /// One row per agent, by id.
     pub agents: Vec<AgentTimes>,
+    /// What waits for a key.
+    pub encrypted: EncryptedCounts,
     /// What could not be read.
     pub problems: Problems,
 }
@@ -97,19 +99,24 @@ struct Pass {
     names: BTreeMap<u64, (String, Option<(i64, String)>)>,
     records: u64,
     events: u64,
+    encrypted: EncryptedRecords,
     problems: Problems,
 }
 
-/// Sums the archive's agent activity up.
+/// Sums the archive's agent activity up; what came encrypted is opened with the keys at hand.
 ///
 /// # Errors
 /// A failing ledger. A file that cannot be read is in the report.
-pub fn agent_activity(archive: &Archive, options: ActivityOptions) -> Result<ActivitySummary, RunError> {
+pub fn agent_activity(
+    archive: &Archive,
+    options: ActivityOptions,
+    keys: &Keyring,
+) -> Result<ActivitySummary, RunError> {
     let mut files = archive.files_after(0)?;
     files.retain(|file| file.stream == AGENT_ACTIVITY);
     let mut parts = 1;
     loop {
-        if let Some(summary) = summarise(archive, &files, options, parts) {
+        if let Some(summary) = summarise(archive, &files, options, keys, parts) {
             return Ok(summary);
         }
         parts *= 2;
@@ -121,14 +128,17 @@ fn summarise(
     archive: &Archive,
     files: &[ArchivedFile],
     options: ActivityOptions,
+    keys: &Keyring,
     parts: u64,
 ) -> Option<ActivitySummary> {
     let mut summary = ActivitySummary { files: files.len() as u64, ..ActivitySummary::default() };
     for part in 0..parts {
-        let pass = read_pass(archive, files, options, part, parts)?;
+        let pass = read_pass(archive, files, options, keys, (part, parts))?;
         // Every pass reads every file, so each knows these.
         (summary.records, summary.events) = (pass.records, pass.events);
         summary.problems = pass.problems.clone();
+        summary.encrypted = EncryptedCounts::default();
+        summary.encrypted.add(pass.encrypted.records, &pass.encrypted.key_ids, keys);
         summary.agents.extend(sums(pass));
     }
     summary.agents.sort_by(|a, b| a.agent_id.cmp(&b.agent_id));
@@ -140,15 +150,15 @@ fn read_pass(
     archive: &Archive,
     files: &[ArchivedFile],
     options: ActivityOptions,
-    part: u64,
-    parts: u64,
+    keys: &Keyring,
+    (part, parts): (u64, u64),
 ) -> Option<Pass> {
     let share = options.max_events / rayon::current_num_threads().max(1);
     // One agent's events cannot be parted: with so many parts each agent is as good as alone.
     let is_bounded = parts < 1 << 10;
     files
         .par_iter()
-        .map(|file| read_file(archive, file, options.decode, part, parts))
+        .map(|file| read_file(archive, file, options.decode, keys, (part, parts)))
         .try_fold(Pass::default, |pass, one| joined(pass, one, is_bounded.then_some(share.max(1))))
         .try_reduce(Pass::default, |a, b| joined(a, b, is_bounded.then_some(options.max_events.max(1))))
 }
@@ -171,11 +181,19 @@ fn joined(mut a: Pass, b: Pass, limit: Option<usize>) -> Option<Pass> {
     }
     a.records += b.records;
     a.events += b.events;
+    a.encrypted.records += b.encrypted.records;
+    a.encrypted.key_ids.extend(b.encrypted.key_ids);
     a.problems.add_counts(&b.problems);
     Some(a)
 }
 
-fn read_file(archive: &Archive, file: &ArchivedFile, limits: DecodeLimits, part: u64, parts: u64) -> Pass {
+fn read_file(
+    archive: &Archive,
+    file: &ArchivedFile,
+    limits: DecodeLimits,
+    keys: &Keyring,
+    (part, parts): (u64, u64),
+) -> Pass {
     let mut pass = Pass::default();
     let mut take = |event: AgentEvent| {
         let agent = hash(&event.agent_id);
@@ -200,10 +218,11 @@ fn read_file(archive: &Archive, file: &ArchivedFile, limits: DecodeLimits, part:
         true
     };
     let opened = archive.open_file(file).map_err(|error| error.to_string());
-    let read = opened.and_then(|bytes| agent_events(bytes, limits, &mut take).map_err(|error| error.to_string()));
+    let read = opened.and_then(|bytes| agent_events(bytes, limits, keys, &mut take).map_err(|error| error.to_string()));
     match read {
         Ok(report) => {
             (pass.records, pass.events, pass.problems) = (report.records, report.events, report.problems);
+            pass.encrypted = report.encrypted;
         }
         Err(reason) => pass.problems.add(ProblemKind::Unreadable, 0, 0, reason),
     }
@@ -307,7 +326,7 @@ mod tests {
         let expected = StateTimes { online_ms: 5000, away_ms: 1000, offline_ms: 500, back_soon_ms: 400, other_ms: 0 };
         for max_events in [1_000_000, 16] {
             let options = ActivityOptions { max_events, ..ActivityOptions::default() };
-            let summary = agent_activity(&archive, options).unwrap();
+            let summary = agent_activity(&archive, options, &Keyring::empty()).unwrap();
             assert_eq!((summary.files, summary.events, summary.problems.failures()), (2, 14, 1), "{summary:?}");
             let [agent, other] = [&summary.agents[0], &summary.agents[1]];
             assert_eq!((agent.agent_id.as_str(), agent.name.as_deref()), ("71", Some("A71")));

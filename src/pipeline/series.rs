@@ -7,12 +7,14 @@
 
 mod choose;
 mod read;
+mod source;
 
 use super::RunError;
-use crate::archive::{Archive, ArchivedFile};
+use crate::archive::Archive;
 use crate::decode::{DecodeLimits, Dimensions, FigureValue, Problems, Span, SpanKind};
 use choose::{Chosen, Taken, choose};
 use read::{Pass, Row};
+use source::Source;
 use std::collections::BTreeMap;
 
 /// The streams that have a history of figures.
@@ -118,8 +120,8 @@ pub struct AnswerPlace {
     pub answered_ms: i64,
     /// Path of its file in the vault.
     pub file: String,
-    /// SHA-256 of that file.
-    pub sha256: String,
+    /// SHA-256 of that file; `None` while it is still being written.
+    pub sha256: Option<String>,
 }
 
 /// What a method's answers came to.
@@ -162,6 +164,8 @@ pub struct CallReport {
 pub struct SeriesReport {
     /// Files of the stream.
     pub files: u64,
+    /// Segments that are still being written.
+    pub open_segments: u64,
     /// By method.
     pub calls: BTreeMap<String, CallReport>,
     /// Metrics that said "no data".
@@ -183,28 +187,31 @@ pub fn series(
     options: SeriesOptions,
     sink: &mut SeriesSink<'_>,
 ) -> Result<SeriesReport, RunError> {
-    let mut files = archive.files_after(0)?;
-    files.retain(|file| file.stream == stream);
+    let sources = Source::all(archive, stream)?;
+    let open_segments = sources.iter().filter(|source| source.is_open()).count() as u64;
+    let files = sources.len() as u64 - open_segments;
     let mut run = Run {
         archive,
-        files: &files,
+        sources: &sources,
         filter,
         options,
         sink,
-        report: SeriesReport { files: files.len() as u64, ..SeriesReport::default() },
+        report: SeriesReport { files, open_segments, ..SeriesReport::default() },
         taken: BTreeMap::new(),
     };
-    if let Some((from_ms, to_ms)) = bounds(&files, filter) {
+    if let Some((from_ms, to_ms)) = bounds(&sources, filter) {
         run.stretch(from_ms, to_ms);
     }
     Ok(run.report)
 }
 
 /// Whole UTC days that may hold points; `None` without files.
-fn bounds(files: &[ArchivedFile], filter: &SeriesFilter) -> Option<(i64, i64)> {
+fn bounds(sources: &[Source], filter: &SeriesFilter) -> Option<(i64, i64)> {
     // A file that came without a window may hold answers of any time since LivePerson exists.
     let windows = || {
-        files.iter().map(|file| file.window.map_or((820_454_400_000, 4_102_444_800_000), |w| (w.start_ms, w.end_ms)))
+        sources
+            .iter()
+            .map(|source| source.window().map_or((820_454_400_000, 4_102_444_800_000), |w| (w.start_ms, w.end_ms)))
     };
     let first = windows().map(|(start_ms, _)| start_ms).min()?.saturating_sub(read::REACH_BACK_MS);
     let last = windows().map(|(_, end_ms)| end_ms).max()?.saturating_add(read::REACH_AHEAD_MS);
@@ -218,7 +225,7 @@ fn bounds(files: &[ArchivedFile], filter: &SeriesFilter) -> Option<(i64, i64)> {
 
 struct Run<'r, 's> {
     archive: &'r Archive,
-    files: &'r [ArchivedFile],
+    sources: &'r [Source],
     filter: &'r SeriesFilter,
     options: SeriesOptions,
     sink: &'r mut SeriesSink<'s>,
@@ -258,7 +265,7 @@ impl Run<'_, '_> {
     }
 
     fn read(&self, from_ms: i64, to_ms: i64, part: u64, parts: u64) -> Option<Pass> {
-        read::pass(self.archive, self.files, self.filter, self.options, read::Share { from_ms, to_ms, part, parts })
+        read::pass(self.archive, self.sources, self.filter, self.options, read::Share { from_ms, to_ms, part, parts })
     }
 
     /// Chooses the times of a stretch day by day and hands them over. `is_first`: the first pass over this stretch, which
@@ -288,10 +295,7 @@ impl Run<'_, '_> {
             report.answers += facts.answers;
             report.refused += facts.refused;
             report.beside_intervals += facts.beside_intervals;
-            let place = |(answered_ms, file): (i64, u32)| {
-                let file = &self.files[file as usize];
-                AnswerPlace { answered_ms, file: file.path.clone(), sha256: file.sha256.to_string() }
-            };
+            let place = |(answered_ms, file): (i64, u32)| self.sources[file as usize].place(answered_ms);
             if let (Some(first), Some(last)) = (facts.first.map(place), facts.last.map(place)) {
                 let (known_first, known_last) = report.coverage.take().unwrap_or_else(|| (first.clone(), last.clone()));
                 let is_earlier = first.answered_ms < known_first.answered_ms;
@@ -344,7 +348,8 @@ impl Run<'_, '_> {
                             let span = SeriesSpan {
                                 call,
                                 span: fact.span,
-                                is_open: fact.span.end_ms > fact.known_until_ms,
+                                // A state at an instant is never over, and never goes on.
+                                is_open: kind != SpanKind::Snapshot && fact.span.end_ms > fact.known_until_ms,
                                 answered_ms: fact.answered_ms,
                                 offset: fact.offset,
                             };

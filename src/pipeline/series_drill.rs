@@ -50,6 +50,29 @@ pub struct DrillCall {
     pub figures: Vec<DrillFigure>,
 }
 
+/// Which conversations of messaging a query is to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Among {
+    /// All that are archived.
+    Everything,
+    /// Those of Messaging Interactions: Data Access has records of its own of type messaging, which the figures of
+    /// messaging do not count.
+    Interactions,
+}
+
+impl Among {
+    /// The query for records that only [`Among::Interactions`] tells apart, and what must be there for that.
+    pub const QUERIES: [&'static str; 2] =
+        ["type:messaging -source:messaging-interactions", "type:messaging source:messaging-interactions"];
+
+    fn messaging(self) -> &'static str {
+        match self {
+            Among::Everything => "type:messaging",
+            Among::Interactions => "type:messaging source:messaging-interactions",
+        }
+    }
+}
+
 /// The figures of a moment, of one skill or agent or of all.
 ///
 /// # Errors
@@ -60,6 +83,7 @@ pub fn drill_down(
     at_ms: i64,
     about: &SeriesFilter,
     options: SeriesOptions,
+    among: Among,
 ) -> Result<Vec<DrillCall>, RunError> {
     let filter = SeriesFilter {
         from_ms: Some(at_ms.saturating_sub(FARTHEST_MS)),
@@ -106,7 +130,7 @@ pub fn drill_down(
     series(archive, stream, &filter, options, &mut take)?;
     let with_queries = |(mut call, figures): (DrillCall, BTreeMap<String, f64>)| {
         let figure = |(metric, value): (String, f64)| {
-            let query = query_of(&call.call, &metric, about, call.span);
+            let query = query_of(&call.call, &metric, about, call.span, among);
             DrillFigure { metric, value, query }
         };
         call.figures = figures.into_iter().map(figure).collect();
@@ -116,13 +140,21 @@ pub fn drill_down(
 }
 
 /// The query that finds a metric's conversations.
-fn query_of(call: &str, metric: &str, about: &SeriesFilter, span: Span) -> Result<DrillQuery, &'static str> {
-    const MOVES: &str = "LivePerson counts a conversation when it closes; the end that it tells of it (end:) moves when the survey behind it is \
-        submitted or runs out";
+fn query_of(
+    call: &str,
+    metric: &str,
+    about: &SeriesFilter,
+    span: Span,
+    among: Among,
+) -> Result<DrillQuery, &'static str> {
+    const CLOSES: &str = "LivePerson counts a conversation when its main dialog closes; the query finds it by that moment, as it was told \
+        last: one that was told of only in part, or that opened again, may have another one";
     const CSAT: &str = "LivePerson counts a score when it is given; the query finds it by the conversation's end, which \
         moves with the survey; a window without intervals also holds what its last, unfinished five minutes had already";
     const REVISED: &str =
         "a record that LivePerson told again later (has:revision) may have another end than the one that was counted";
+    let messaging = among.messaging();
+    let closes = |what: &str| (format!("{messaging} {what} {}", within("closed", span)), CLOSES.to_owned());
     let ends = |what: &str, differs: &str| (format!("{what} {}", within("end", span)), differs.to_owned());
     let (text, differs) = match (call, metric) {
         ("queuehealth", "enteredQEng") => (
@@ -140,21 +172,21 @@ fn query_of(call: &str, metric: &str, about: &SeriesFilter, span: Span) -> Resul
         ("engactivity", "connectedEngagements") => {
             return Err("the moment an agent connects is no field of the query language");
         }
-        ("msgconversation", "totalResolvedConversations") => ends("type:messaging status:closed", MOVES),
-        ("msgconversation", "resolvedConversations_byCCP") => ends("type:messaging end_reason:agent", MOVES),
-        ("msgconversation", "resolvedConversations_byConsumer") => ends("type:messaging end_reason:consumer", MOVES),
-        ("msgconversation", "resolvedConversations_bySystem") => ends("type:messaging end_reason:system", MOVES),
-        ("msgcsatdistribution", "total_answers") => ends("type:messaging csat:1..5", CSAT),
-        ("msgcsatdistribution", "positive_answers") => ends("type:messaging csat:4..5", CSAT),
+        ("msgconversation", "totalResolvedConversations") => closes("status:closed"),
+        ("msgconversation", "resolvedConversations_byCCP") => closes("end_reason:agent"),
+        ("msgconversation", "resolvedConversations_byConsumer") => closes("end_reason:consumer"),
+        ("msgconversation", "resolvedConversations_bySystem") => closes("end_reason:system"),
+        ("msgcsatdistribution", "total_answers") => ends(&format!("{messaging} csat:1..5"), CSAT),
+        ("msgcsatdistribution", "positive_answers") => ends(&format!("{messaging} csat:4..5"), CSAT),
         ("msgcsatdistribution", score) if score.starts_with("csat_score") && score.ends_with("_answers") => {
             let score = score.trim_start_matches("csat_score").trim_end_matches("_answers");
             if !matches!(score, "1" | "2" | "3" | "4" | "5") {
                 return Err("not a score that LivePerson documents");
             }
-            ends(&format!("type:messaging csat:{score}"), CSAT)
+            ends(&format!("{messaging} csat:{score}"), CSAT)
         }
         ("agent-view/status" | "agent-view/summary", "openAssignedConversations") => (
-            format!("type:messaging start:..{0} -end:..{0}", span.start_ms),
+            format!("{messaging} start:..{0} -end:..{0}", span.start_ms),
             "the query finds every conversation that was open at this moment, those that waited for an agent too, and closed ones that opened again".to_owned(),
         ),
         _ => return Err("counts no conversations that a query can name: a time, a rate, a state or a part of a conversation"),
@@ -227,8 +259,9 @@ mod tests {
             ("msgcsatdistribution", "positive_answers"),
             ("agent-view/summary", "openAssignedConversations"),
         ] {
-            for span in [FIVE, Span { start_ms: FIVE.start_ms + 1, ..FIVE }] {
-                let query = query_of(call, metric, &about(Some("12"), Some("71")), span).expect(metric);
+            let odd = Span { start_ms: FIVE.start_ms + 1, ..FIVE };
+            for (span, among) in [(FIVE, Among::Everything), (odd, Among::Interactions)] {
+                let query = query_of(call, metric, &about(Some("12"), Some("71")), span, among).expect(metric);
                 let parsed = parse_located(&query.text, &ParseOptions::utc(1_790_000_000_000));
                 assert!(parsed.is_ok(), "{}: {:?}", query.text, parsed.err());
                 assert!(query.text.ends_with("skill:12 agent_id:71"), "{}", query.text);
@@ -239,10 +272,14 @@ mod tests {
     #[test]
     fn whole_minutes_are_written_as_such() {
         let query =
-            query_of("msgconversation", "totalResolvedConversations", &about(None, None), FIVE).expect("mapped");
-        assert_eq!(query.text, "type:messaging status:closed end:2026-09-21T14:15Z..2026-09-21T14:19Z");
-        assert!(query_of("queuehealth", "avgTimeToAnswer", &about(None, None), FIVE).is_err());
-        assert!(query_of("queuehealth", "enteredQEng", &about(Some("1 OR 2"), None), FIVE).is_err());
-        assert!(query_of("msgcsatdistribution", "csat_score9_answers", &about(None, None), FIVE).is_err());
+            query_of("msgconversation", "totalResolvedConversations", &about(None, None), FIVE, Among::Everything)
+                .expect("mapped");
+        assert_eq!(query.text, "type:messaging status:closed closed:2026-09-21T14:15Z..2026-09-21T14:19Z");
+        assert!(query_of("queuehealth", "avgTimeToAnswer", &about(None, None), FIVE, Among::Everything).is_err());
+        assert!(query_of("queuehealth", "enteredQEng", &about(Some("1 OR 2"), None), FIVE, Among::Everything).is_err());
+        assert!(
+            query_of("msgcsatdistribution", "csat_score9_answers", &about(None, None), FIVE, Among::Everything)
+                .is_err()
+        );
     }
 }

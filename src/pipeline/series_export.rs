@@ -78,6 +78,14 @@ pub enum SeriesExportError {
     /// The archive refuses.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// There is no figure to write.
+    #[error("no figures of {stream} to write")]
+    Nothing {
+        /// The stream.
+        stream: String,
+        /// What was read.
+        report: Box<SeriesReport>,
+    },
     /// Something has the name already.
     #[error("{0} is there already")]
     Taken(String),
@@ -121,6 +129,9 @@ pub fn export_series(
     let report = series(archive, stream, filter, options, &mut take)?;
     outcome.map_err(failed)?;
     let (count, file) = rows.finish().map_err(failed)?;
+    if count == 0 {
+        return Err(SeriesExportError::Nothing { stream: stream.to_owned(), report: Box::new(report) });
+    }
     file.sync_all().map_err(failed)?;
     let bytes = file.metadata().map_err(failed)?.len();
     temp.persist_noclobber(out).map_err(|error| match error.error.kind() {

@@ -240,6 +240,7 @@ fn meta(condition: &Condition, fields: &Fields) -> Compiled {
         Q::Campaign => fields.campaign,
         Q::Start => fields.start,
         Q::End => fields.end,
+        Q::Closed => fields.closed,
         Q::Duration => fields.duration,
         Q::Queue => fields.queue,
         Q::EndReason => fields.end_reason,
@@ -264,7 +265,7 @@ fn meta(condition: &Condition, fields: &Fields) -> Compiled {
                 range(Bound::Included(Term::from_field_i64(field, i64::MIN)), Bound::Unbounded),
                 exactly(ExpandedWords { field: fields.closed_by, pattern: None }),
             ]),
-            Q::Start | Q::End | Q::Duration | Q::Queue | Q::StartReason => {
+            Q::Start | Q::End | Q::Closed | Q::Duration | Q::Queue | Q::StartReason => {
                 range(Bound::Included(Term::from_field_i64(field, i64::MIN)), Bound::Unbounded)
             }
             Q::Mcs | Q::Csat | Q::Nps => {

@@ -293,6 +293,7 @@ fn holds_for(condition: &Condition, view: &View<'_>) -> bool {
         Field::Intent => intents(c).any(|text| named(Some(text))),
         Field::Start => whole(c.start_ms),
         Field::End => whole(c.end_ms),
+        Field::Closed => whole(c.closed_ms()),
         Field::Duration => whole(c.duration_ms()),
         Field::Queue => whole(c.queue_ms()),
         Field::EndReason => match test {

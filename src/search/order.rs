@@ -44,14 +44,17 @@ pub enum Sort {
     StartReason,
     /// By key, bytewise; the only one that begins with the smallest.
     Key,
+    /// Latest close first.
+    Closed,
 }
 
 impl Sort {
     /// All of them, with the names they are asked for by.
-    pub const ALL: [(Sort, &'static str); 14] = [
+    pub const ALL: [(Sort, &'static str); 15] = [
         (Sort::Relevance, "relevance"),
         (Sort::Start, "start"),
         (Sort::End, "end"),
+        (Sort::Closed, "closed"),
         (Sort::Mcs, "mcs"),
         (Sort::Duration, "duration"),
         (Sort::Transfers, "transfers"),
@@ -149,9 +152,13 @@ impl Order {
                 Some(ranking) => Values::Scores(ranking.of_segment(reader)?),
                 None => Values::None,
             },
-            Sort::Start | Sort::End | Sort::Duration | Sort::Queue | Sort::EndReason | Sort::StartReason => {
-                Values::Whole(fast.i64(self.sort.name())?)
-            }
+            Sort::Start
+            | Sort::End
+            | Sort::Closed
+            | Sort::Duration
+            | Sort::Queue
+            | Sort::EndReason
+            | Sort::StartReason => Values::Whole(fast.i64(self.sort.name())?),
             Sort::Mcs | Sort::Csat | Sort::Nps => Values::Float(fast.f64(self.sort.name())?),
             Sort::Transfers | Sort::Messages | Sort::Revisions => Values::Count(fast.u64(self.sort.name())?),
             Sort::Key => Values::None,

@@ -30,6 +30,7 @@ mod saved;
 mod schemas;
 mod search;
 mod series;
+mod series_live;
 mod show;
 mod support;
 mod sync;

@@ -1,6 +1,7 @@
 //! OpenPGP: what gpg encrypts is archived as it came, opened where a key is at hand, and waits where none is.
 
 use crate::support::{Lab, Run, Vault, temp_folder, world};
+use chatvault::archive::{Archive, Arrival, Clock, RealDisk};
 use chatvault::conversation::Revision;
 use chatvault::decode::{
     DecodeLimits, FileContext, FileReport, Keyring, KeyringError, ProblemKind, decode_with_keys, locate_record,
@@ -13,7 +14,7 @@ use std::fs;
 use std::io::{Cursor, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
 
 const PASSPHRASE: &str = "correct horse battery";
@@ -1004,4 +1005,56 @@ fn a_proof_needs_the_keys_that_the_index_had() {
     let opened = "has:encrypted";
     let proof = vault.json(&["search", opened, "--prove"], 9)["prove"].clone();
     assert_eq!(proof["agrees"], false, "without the key the files say less than the index: {proof:#}");
+}
+
+#[test]
+fn encrypted_agent_activity_is_opened_and_else_waits_for_its_key() {
+    let home = Home::new();
+    let sessions = |agent: &str| {
+        json!([{ "agentId": agent, "type": 3, "state": 2, "prevState": 1, "timestamp": 1_467_853_200_000_i64 },
+               { "agentId": agent, "type": 4, "state": 0, "prevState": 2, "timestamp": 1_467_853_260_000_i64 }])
+    };
+    let record = |session: &str, data: Value| {
+        let body = json!({ "header": { "agentSessionId": session }, "agentSessionsData": data });
+        let record = json!({ "dataType": "AgentActivity", "recordCollection": [ { "body": body } ] });
+        [record.to_string().as_bytes(), b"\n"].concat()
+    };
+    let plain = record("s1", sessions("71"));
+    // A list, and the fields of an event, inside a record.
+    let list = record("s2", json!(home.encrypt(&sessions("72").to_string())));
+    let mut named = sessions("73");
+    named[0]["agentNickname"] = json!(home.encrypt("Mara"));
+    let lines = [plain, list, record("s3", named)].concat();
+    let inside = record("s4", sessions("74"));
+    let whole = home.encrypt(std::str::from_utf8(&inside).unwrap());
+    let locked = home.encrypt_for(&gpg().locked, std::str::from_utf8(&record("s5", sessions("75"))).unwrap());
+    let vault = Vault::new("75555851");
+    {
+        let archive = Archive::open_for_writing(&vault.path(), Arc::new(RealDisk), Clock::System).unwrap();
+        let folder = temp_folder();
+        for (name, bytes) in [("a", gzip(&lines)), ("b", whole.into_bytes()), ("c", gzip(locked.as_bytes()))] {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            archive.import_copy("data-access/agent-activity", name, &path, Arrival::default()).unwrap();
+        }
+    }
+    let stats = ["--json", "stats", "--stream", "data-access/agent-activity"];
+    let agents = |run: &Run| -> Vec<(String, i64)> {
+        let list = run.json()["agents"].as_array().unwrap().clone();
+        list.iter()
+            .map(|one| (one["agent_id"].as_str().unwrap().to_owned(), one["online_ms"].as_i64().unwrap()))
+            .collect()
+    };
+    let minute = |ids: &[&str]| ids.iter().map(|id| ((*id).to_owned(), 60_000)).collect::<Vec<_>>();
+    let run = vault.run(&stats).exits(12);
+    assert_eq!(agents(&run), minute(&["71", "73"]), "{}", run.all());
+    assert_eq!((&run.json()["encrypted"]["records"], &run.json()["unreadable"]), (&json!(4), &json!(0)));
+    assert!(run.stderr.contains("CHATVAULT_PGP_KEY") && !run.stderr.contains("verify"), "{}", run.stderr);
+    for id in run.json()["encrypted"]["key_ids"].as_array().unwrap() {
+        assert!(run.stderr.contains(id.as_str().unwrap()), "{id}: {}", run.stderr);
+    }
+    let run = with_keys(&vault, &stats, &[&gpg().archive, &gpg().locked], None).exits(12);
+    assert_eq!(agents(&run), minute(&["71", "72", "73", "74"]), "{}", run.all());
+    assert_eq!(run.json()["agents"][2]["name"], "Mara");
+    assert!(run.stderr.contains("locked") && run.stderr.contains("CHATVAULT_PGP_PASSPHRASE"), "{}", run.stderr);
 }

@@ -19,7 +19,7 @@ fn line(call: &str, query: &str, body: &str) -> String {
 fn read(text: &str) -> (Vec<String>, FigureReport) {
     let day = NOW - 13 * HOUR - 29 * MINUTE;
     let mut found = Vec::new();
-    let report = figures(Cursor::new(text.to_owned()), DecodeLimits::default(), &mut |figure| {
+    let report = figures(Cursor::new(text.to_owned()), "40112233", DecodeLimits::default(), &mut |figure| {
         if let Figure::Point { span, dimensions: d, metric, value, .. } = figure {
             let minute = |at_ms: i64| (at_ms - day) as f64 / MINUTE as f64;
             let mut said = format!("{} {}..{}", span.kind.name(), minute(span.start_ms), minute(span.end_ms));

@@ -1,8 +1,9 @@
 //! One pass over the files of a stream: the points of a stretch of time as small rows, their texts once each.
 
 use super::choose::SpanFact;
+use super::source::Source;
 use super::{SeriesFilter, SeriesOptions};
-use crate::archive::{Archive, ArchivedFile};
+use crate::archive::Archive;
 use crate::decode::{AnswerHead, Dimensions, Figure, FigureValue, ProblemKind, Problems, Span, SpanKind, figures};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -30,8 +31,8 @@ impl Share {
         (self.from_ms..self.to_ms).contains(&at_ms)
     }
 
-    fn may_hold(&self, file: &ArchivedFile) -> bool {
-        file.window.is_none_or(|window| {
+    fn may_hold(&self, source: &Source) -> bool {
+        source.window().is_none_or(|window| {
             window.start_ms.saturating_sub(REACH_BACK_MS) < self.to_ms
                 && window.end_ms.saturating_add(REACH_AHEAD_MS) > self.from_ms
         })
@@ -74,6 +75,16 @@ pub(super) struct CallFacts {
     pub(super) beside_intervals: u64,
     pub(super) first: Option<(i64, u32)>,
     pub(super) last: Option<(i64, u32)>,
+}
+
+impl CallFacts {
+    fn add(&mut self, other: CallFacts) {
+        self.answers += other.answers;
+        self.refused += other.refused;
+        self.beside_intervals += other.beside_intervals;
+        self.first = self.first.into_iter().chain(other.first).min();
+        self.last = self.last.into_iter().chain(other.last).max();
+    }
 }
 
 /// What one pass gave.
@@ -181,12 +192,7 @@ impl Pass {
             self.keep_dimensions(*id, dimensions);
         }
         for (call, facts) in other.calls {
-            let known = self.calls.entry(call).or_default();
-            known.answers += facts.answers;
-            known.refused += facts.refused;
-            known.beside_intervals += facts.beside_intervals;
-            known.first = known.first.into_iter().chain(facts.first).min();
-            known.last = known.last.into_iter().chain(facts.last).max();
+            self.calls.entry(call).or_default().add(facts);
         }
         self.call_names.extend(other.call_names);
         self.absent += other.absent;
@@ -201,7 +207,7 @@ impl Pass {
 /// Reads what a share holds; `None`: more than fits.
 pub(super) fn pass(
     archive: &Archive,
-    files: &[ArchivedFile],
+    sources: &[Source],
     filter: &SeriesFilter,
     options: SeriesOptions,
     share: Share,
@@ -214,12 +220,13 @@ pub(super) fn pass(
         a.join(b);
         (!must_fit || a.size() <= limit).then_some(a)
     };
-    let places: Vec<usize> = (0..files.len()).filter(|at| share.may_hold(&files[*at])).collect();
+    let places: Vec<usize> = (0..sources.len()).filter(|at| share.may_hold(&sources[*at])).collect();
     places
         .into_par_iter()
         .map(|at| {
-            let reader = FileReader { filter, share, file: at as u32, limit: each, must_fit, pass: Pass::default() };
-            reader.read(archive, &files[at], options)
+            let (file, pass) = (at as u32, Pass::default());
+            let reader = FileReader { filter, share, file, limit: each, must_fit, pass, pending: None };
+            reader.read(archive, &sources[at], options)
         })
         .try_fold(Pass::default, |pass, one| joined(pass, one?, each))
         .try_reduce(Pass::default, |a, b| joined(a, b, limit))
@@ -232,20 +239,32 @@ struct FileReader<'f> {
     limit: usize,
     must_fit: bool,
     pass: Pass,
+    pending: Option<Pending>,
+}
+
+/// What an answer said so far. Which account it is of may stand at its end, so it counts once it is over.
+struct Pending {
+    /// `None` where it is counted in another stretch.
+    counted: Option<(String, CallFacts)>,
+    spans: Vec<(u64, Span, Told)>,
+    /// Rows before it.
+    rows_before: usize,
 }
 
 impl FileReader<'_> {
-    fn read(mut self, archive: &Archive, file: &ArchivedFile, options: SeriesOptions) -> Option<Pass> {
+    fn read(mut self, archive: &Archive, source: &Source, options: SeriesOptions) -> Option<Pass> {
         let (mut line, mut place, mut is_full) = (0_u32, 0_u32, false);
         // What the file says of itself is counted in the stretch that its first answer falls into, and once.
-        let is_own = self.share.part == 0 && file.window.is_none_or(|window| self.share.holds(window.start_ms));
+        let is_own = self.share.part == 0 && source.window().is_none_or(|window| self.share.holds(window.start_ms));
         let mut last = None;
         let mut take = |figure: Figure<'_>| {
             match figure {
                 Figure::Answer(head) => {
+                    self.settle();
                     (line, place) = (line.saturating_add(1), 0);
                     self.answer(head, is_own);
                 }
+                Figure::OtherAccount(..) => self.take_back(),
                 Figure::Span(head, span) => self.span(head, span),
                 Figure::Point { head, span, dimensions, metric, value } => {
                     place = place.saturating_add(1);
@@ -257,19 +276,29 @@ impl FileReader<'_> {
                     self.point(head, span, dimensions, metric, value, row);
                 }
             }
-            is_full = self.must_fit && self.pass.size() > self.limit;
+            is_full = self.must_fit && self.size() > self.limit;
             !is_full
         };
-        let opened = archive.open_file(file).map_err(|error| error.to_string());
-        let read =
-            opened.and_then(|bytes| figures(bytes, options.decode, &mut take).map_err(|error| error.to_string()));
+        let (account, limits) = (archive.account_id(), options.decode);
+        let read = match source {
+            Source::Sealed(file) => match archive.open_file(file) {
+                Ok(bytes) => figures(bytes, account, limits, &mut take).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            },
+            Source::Open(open) => figures(open.reader(), account, limits, &mut take).map_err(|error| error.to_string()),
+        };
         if is_full {
             return None;
         }
+        self.settle();
         match read {
             Ok(report) if is_own => {
                 self.pass.absent = report.absent;
                 self.pass.problems = report.problems;
+                if source.is_broken() {
+                    let reason = format!("a line of {} is no API answer; what follows it is not read", source.path());
+                    self.pass.problems.add(ProblemKind::BrokenRecord, 0, 0, reason);
+                }
             }
             Ok(_) => {}
             Err(reason) if is_own => self.pass.problems.add(ProblemKind::Unreadable, 0, 0, reason),
@@ -282,20 +311,41 @@ impl FileReader<'_> {
         if !self.filter.wants_call(&head.call) {
             return;
         }
+        let is_answered = head.status == 200;
+        let place = is_answered.then_some((head.answered_ms, self.file));
+        let facts = CallFacts {
+            answers: 1,
+            refused: u64::from(!is_answered),
+            beside_intervals: u64::from(is_answered && head.has_intervals),
+            first: place,
+            last: place,
+        };
         self.pass.call_names.entry(head.call.clone()).or_insert_with(|| hash(&head.call));
-        if !is_own {
-            return;
+        let rows_before = self.pass.rows.len();
+        let counted = is_own.then(|| (head.call.clone(), facts));
+        self.pending = Some(Pending { counted, spans: Vec::new(), rows_before });
+    }
+
+    /// The answer is over: it counts.
+    fn settle(&mut self) {
+        let Some(pending) = self.pending.take() else { return };
+        if let Some((call, facts)) = pending.counted {
+            self.pass.calls.entry(call).or_default().add(facts);
         }
-        let facts = self.pass.calls.entry(head.call.clone()).or_default();
-        facts.answers += 1;
-        if head.status != 200 {
-            facts.refused += 1;
-            return;
+        for (call, span, told) in pending.spans {
+            self.pass.keep_span(call, span, told);
         }
-        let place = Some((head.answered_ms, self.file));
-        facts.first = facts.first.into_iter().chain(place).min();
-        facts.last = facts.last.into_iter().chain(place).max();
-        facts.beside_intervals += u64::from(head.has_intervals);
+    }
+
+    /// The answer is of another account: nothing of it counts.
+    fn take_back(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            self.pass.rows.truncate(pending.rows_before);
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.pass.size() + self.pending.as_ref().map_or(0, |pending| pending.spans.len())
     }
 
     /// The whole window beside its intervals says the same again: it is no time of its own.
@@ -309,12 +359,20 @@ impl FileReader<'_> {
         if !self.is_wanted(head, span) {
             return;
         }
-        if self.pass.spans.len() >= self.limit.max(1 << 10) && !self.must_fit {
+        let pending = self.pending.as_ref().map_or(0, |pending| pending.spans.len());
+        if self.pass.spans.len() + pending >= self.limit.max(1 << 10) && !self.must_fit {
             self.pass.too_many += 1;
             return;
         }
         let AnswerHead { answered_ms, known_until_ms, offset, .. } = *head;
-        self.pass.keep_span(hash(&head.call), span, Told { answered_ms, file: self.file, known_until_ms, offset });
+        let told = Told { answered_ms, file: self.file, known_until_ms, offset };
+        if let Some(pending) = &mut self.pending {
+            // Points name their time again and again.
+            let last = pending.spans.last();
+            if last.is_none_or(|(_, known, _)| *known != span) {
+                pending.spans.push((hash(&head.call), span, told));
+            }
+        }
     }
 
     fn point(

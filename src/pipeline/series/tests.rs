@@ -117,7 +117,11 @@ fn the_latest_answer_counts_and_holes_are_named() {
     assert_eq!((call.hole_count, call.hole_ms, &call.holes[..]), (1, 10 * MINUTE, &[hole][..]));
     let (first, last) = call.coverage.clone().unwrap();
     assert_eq!((first.answered_ms, last.answered_ms), (DAY + 602 * MINUTE, DAY + 627 * MINUTE));
-    assert!(first.file.starts_with("files/") && first.sha256.len() == 64 && first.file != last.file);
+    assert!(
+        first.file.starts_with("files/")
+            && first.sha256.is_some_and(|sha256| sha256.len() == 64)
+            && first.file != last.file
+    );
 }
 
 #[test]
