@@ -8,6 +8,7 @@
 
 mod details;
 mod encryption;
+mod entity;
 mod merge;
 mod message;
 mod parts;
