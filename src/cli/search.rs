@@ -11,7 +11,7 @@ use chatvault::search::complaint::QueryError;
 use chatvault::search::facets::Facet;
 use chatvault::search::parse::{Located, ParseOptions};
 use chatvault::search::syntax::Syntax;
-use chatvault::search::{Cursor, SearchAnswer, SearchRequest, Sort, search_after, search_sample};
+use chatvault::search::{Cursor, SearchAnswer, SearchRequest, Sort, doubts, search_after, search_sample};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -33,6 +33,10 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
     let asked = Asked { text: &text, syntax: args.syntax.into(), normalised: request.query.query.to_string() };
     if args.explain {
         return explain(&asked, &request, output);
+    }
+    let warnings = doubts(&request.query);
+    if !output.for_machines() {
+        warnings.iter().for_each(|warning| output.note(warning));
     }
     let archive = open(vault)?;
     let reader = open_index(vault)?;
@@ -65,6 +69,9 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
     }
     let next = answer.hits.next(&reader, now_ms)?.map(|cursor| cursor.to_string());
     let mut head = head(&asked, &reader, &answer, coverage, next.as_deref())?;
+    if !warnings.is_empty() {
+        head["warnings"] = json!(warnings);
+    }
     if let Some(drawn) = &drawn {
         head["sample"] = sample::json(drawn);
     }

@@ -76,7 +76,9 @@ fn tag(html: &str) -> Option<Tag<'_>> {
     if let Some(comment) = html.strip_prefix("<!--") {
         // As browsers end one: `-->`, `--!>`, and at once by `<!-->` and `<!--->`.
         let at_once = [">", "->"].into_iter().find(|end| comment.starts_with(end)).map(str::len);
-        let end_at = |at: usize| ["-->", "--!>"].into_iter().find(|end| comment[at..].starts_with(end)).map(|end| at + end.len());
+        let end_at = |at: usize| {
+            ["-->", "--!>"].into_iter().find(|end| comment[at..].starts_with(end)).map(|end| at + end.len())
+        };
         let later = || comment.match_indices('-').find_map(|(at, _)| end_at(at));
         let length = at_once.or_else(later).map_or(html.len(), |end| end + 4);
         return Some(Tag { name: "!--", length, hides_until: None });

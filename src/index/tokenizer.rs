@@ -419,10 +419,19 @@ impl<'t> Words<'t> {
 }
 
 enum AsciiWord {
-    Found { start: usize, end: usize, has_joint: bool },
+    Found {
+        start: usize,
+        end: usize,
+        has_joint: bool,
+    },
     /// Found by more than its parts.
-    Rare { start: usize, end: usize },
-    NotAWord { end: usize },
+    Rare {
+        start: usize,
+        end: usize,
+    },
+    NotAWord {
+        end: usize,
+    },
     BeyondAscii,
 }
 

@@ -19,7 +19,10 @@ fn check(text: &str, expected: &str) {
 fn words_of_english() {
     check("Where is my Order?", "where@0 is@1 my@2 order@3");
     check("I'm sure, it's John's", "i'm@0 sure@1 it's@2 +it@2 john's@3 +john@3");
-    check("3.50 and 1,234.56, 5;6 a,b", "3.50@0 +3@0 +50@0 and@1 1,234.56@2 +1@2 +234@2 +56@2 +1,234@2 5;6@3 +5@3 +6@3 a@4 b@5");
+    check(
+        "3.50 and 1,234.56, 5;6 a,b",
+        "3.50@0 +3@0 +50@0 and@1 1,234.56@2 +1@2 +234@2 +56@2 +1,234@2 5;6@3 +5@3 +6@3 a@4 b@5",
+    );
     check("... --- ___ '", "");
 }
 

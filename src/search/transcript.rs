@@ -61,7 +61,9 @@ impl Line {
     /// The smallest pieces, in order: the parts of words that have some, else the words.
     pub(super) fn pieces(&self) -> impl Iterator<Item = LineWord<'_>> {
         let has_parts = |at: usize| self.words.get(at + 1).is_some_and(|next| next.is_part);
-        let pieces = self.words.iter().enumerate().filter(move |(at, word)| word.is_part || !has_parts(*at));
+        let is_single = |word: &WordAt| !self.folded[word.folded.clone()].contains(['.', ',', ';', ':', '_', '\'']);
+        let is_piece = move |at: usize, word: &WordAt| if word.is_part { is_single(word) } else { !has_parts(at) };
+        let pieces = self.words.iter().enumerate().filter(move |(at, word)| is_piece(*at, word));
         pieces.map(|(_, word)| self.at(word))
     }
 

@@ -62,6 +62,14 @@ pub(super) fn atoms(typed: &str, is_quoted: bool) -> Result<Vec<Atom>, Fault> {
     Ok(vec![Atom::Literal(typed.to_owned())])
 }
 
+/// `-pear` and `+pear` as operators; what stands before them decides whether an `and` belongs there.
+pub(super) fn signed(typed: &str) -> String {
+    match typed.strip_prefix('-') {
+        Some(word) => format!("not {word}"),
+        None => typed.trim_start_matches('+').to_owned(),
+    }
+}
+
 /// What dtSearch has and this does not, and what other languages write.
 fn refuse_unbuilt(typed: &str, is_quoted: bool) -> Result<(), Fault> {
     let bare = |sign: char| typed.trim_matches(sign).to_owned();
@@ -79,7 +87,7 @@ fn refuse_unbuilt(typed: &str, is_quoted: bool) -> Result<(), Fault> {
     {
         let cure = if sign == '-' { "and not word" } else { "and word" };
         return Err(Fault::new(format!("`{sign}` belongs to dtSearch's \"any words\" search; write `{cure}`"))
-            .cured_by(&typed[1..]));
+            .cured_by(signed(typed)));
     }
     if let Some((word, letters)) = typed.rsplit_once('~')
         && !word.ends_with('~')
@@ -122,6 +130,12 @@ fn fuzzy(typed: &str, kinds: usize) -> Result<Vec<Atom>, Fault> {
     if !word.contains(char::is_alphabetic) {
         return Err(Fault::new(format!(
             "`%` makes a word fuzzy, and `{word}` has no letters; the percent sign itself is not searched"
+        ))
+        .cured_by(word));
+    }
+    if fold_words(&word).iter().any(|folded| folded.chars().count() <= differences) {
+        return Err(Fault::new(format!(
+            "`{typed}` would match every word of that length: a fuzzy word has to be longer than the letters that may differ"
         ))
         .cured_by(word));
     }
