@@ -45,10 +45,10 @@ const TEXTS: &[(&str, &str)] = &[
     ("amounts", "it was 1'250'000 and not 12 or 2400, on 2016-07-25"),
     ("invisible", "שלום\u{200f} call \u{202a}+44 20 7946000\u{202c}, a \u{2068}rebatex\u{2069} and a vou\u{2060}cher"),
     ("glued", "no discount.Thanks for that.Bye now"),
-    ("host-in-capitals", "see Acme.Example and acme.example twice"),
+    ("host-in-capitals", "see Acme.Test and acme.test twice"),
     ("network", "host 192.168.1.5 since 10.06.2026, price 12.50 or 3,250.00"),
     ("apostrophes", "j'ai vu O'Malley’s chat, it‘s ok; דו״ח"),
-    ("card-glued", "Card5500 0000 0000 0004 nr654321x"),
+    ("card-glued", "Card5500 0000 0000 0004 nr654321"),
     ("card-of-another", "my card is 5500000000000004"),
     ("inflected", "They refunded both; two refunds, one application, he applies"),
 ];
@@ -147,8 +147,8 @@ fn arabic_hebrew_and_cyrillic_as_they_are_typed() {
     finds("الموقع", "arabic-plain");
     finds("علي", "arabic-plain");
     finds("123456", "arabic");
-    finds("שלום", "hebrew");
-    finds("שָׁלוֹם", "hebrew");
+    finds("שלום", "hebrew invisible");
+    finds("שָׁלוֹם", "hebrew invisible");
     finds("счет", "russian russian-plain");
     finds("счёт", "russian russian-plain");
     finds("елка", "russian");
@@ -275,7 +275,7 @@ fn stems_and_numbers_are_asked_for() {
     finds("stem:apply", "inflected");
     finds("stem:refunding w/9 stem:applying", "inflected");
     finds("stem.de:Straßen", "german german-swiss");
-    finds("number:2000..2500", "amounts");
+    finds("number:2000..2500", "amounts network");
     finds("number:13..20 amounts", "");
     assert_eq!(found(Syntax::Dtsearch, "two refund~").unwrap().len(), 1);
     assert_eq!(found(Syntax::Dtsearch, "refund two").unwrap().len(), 0);

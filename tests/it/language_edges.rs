@@ -27,10 +27,10 @@ fn a_sentence_border_without_a_space_parts_words() {
     finds("\"bye now\"", "glued");
     finds("discount w/1 thanks", "glued");
     finds("discount pre/2 for", "glued");
-    finds("acme.example", "host-in-capitals");
-    finds("Acme.Example", "host-in-capitals");
-    finds("\"see acme.example and\"", "host-in-capitals");
-    finds("\"Acme.Example twice\"", "host-in-capitals");
+    finds("acme.test", "host-in-capitals");
+    finds("Acme.Test", "host-in-capitals");
+    finds("\"see acme.test and\"", "host-in-capitals");
+    finds("\"Acme.Test twice\"", "host-in-capitals");
     marks("my discount.Thanks", "discount w/1 thanks", "my [discount].[Thanks]");
 }
 
@@ -42,7 +42,9 @@ fn wildcards_beside_digits() {
         finds(typed, "network");
     }
     finds("192.169.*", "");
-    finds("192.168.1.5.*", "");
+    for typed in ["192.168.=.=", "==.06.2026", "3,===.00"] {
+        assert_eq!(found(Syntax::Dtsearch, typed).unwrap().into_iter().collect::<Vec<_>>(), ["network"], "{typed}");
+    }
     finds("example.*", "address identifiers");
     finds("shop.*", "address");
 }

@@ -160,7 +160,11 @@ fn fuzzy(typed: &str, kinds: usize) -> Result<Vec<Atom>, Fault> {
 /// `N===`: a digit for each `=`. Cut at punctuation, as the words of a transcript are.
 fn digits(typed: &str) -> Result<Vec<Atom>, Fault> {
     let is_sign = |c: char| matches!(c, '=' | '*' | '?');
-    let pieces = typed.split(|c: char| !c.is_alphanumeric() && !is_sign(c)).filter(|piece| !piece.is_empty());
+    // Stops and commas between digits are inside a word there: 192.168.1.===.
+    let is_number = typed.chars().all(|c| c.is_ascii_digit() || is_sign(c) || matches!(c, '.' | ','));
+    let is_gap = |c: char| !c.is_alphanumeric() && !is_sign(c) && !is_number;
+    let typed = typed.trim_matches(['.', ',']);
+    let pieces = typed.split(is_gap).filter(|piece| !piece.is_empty());
     let mut atoms = Vec::new();
     for piece in pieces {
         if !piece.contains('=') {
