@@ -13,7 +13,7 @@ use chatvault::search::facets::Facet;
 use chatvault::search::parse::{Located, ParseOptions};
 use chatvault::search::saved::references;
 use chatvault::search::syntax::Syntax;
-use chatvault::search::{Cursor, SearchAnswer, SearchRequest, Sort, search_after, search_sample};
+use chatvault::search::{Cursor, SearchAnswer, SearchRequest, Sort, doubts, search_after, search_sample};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -33,6 +33,10 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
     let now_ms = cursor.as_ref().map_or_else(now_ms, Cursor::now_ms);
     let mut request = request_at(args.syntax, &text, &tz, now_ms, vault)?;
     let asked = Asked { text: &text, syntax: args.syntax.into(), normalised: request.query.query.to_string() };
+    let warnings = doubts(&request.query);
+    if !output.for_machines() {
+        warnings.iter().for_each(|warning| output.note(warning));
+    }
     let archive = open(vault)?;
     let reader = open_index_or_none(&archive, vault, output)?;
     let wanted = sample::wanted(&args.sample)?;
@@ -65,6 +69,9 @@ pub(crate) fn run(args: &Search, vault: &Path, output: &Output) -> Result<Exit, 
     }
     let next = answer.hits.next(&reader, now_ms)?.map(|cursor| cursor.to_string());
     let mut head = head(&asked, &reader, &answer, coverage, next.as_deref())?;
+    if !warnings.is_empty() {
+        head["warnings"] = json!(warnings);
+    }
     if let Some(drawn) = &drawn {
         head["sample"] = sample::json(drawn);
     }

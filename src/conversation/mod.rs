@@ -9,6 +9,7 @@
 mod columns;
 mod details;
 mod encryption;
+mod entity;
 mod merge;
 mod message;
 mod parts;

@@ -3,7 +3,7 @@
 //! Tags are not words, entities are characters, and a block-level tag separates words. Search, highlights and the
 //! transcript view all read the same [`PlainText`], so a word is found exactly where it is seen.
 
-use super::Message;
+use super::{Message, entity};
 use std::borrow::Cow;
 
 /// Text a reader sees. Borrowed where the line was plain already.
@@ -31,11 +31,8 @@ fn strip_html(html: &str) -> String {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
         if rest.starts_with('&') {
-            match entity(rest) {
-                Some((decoded, length)) => {
-                    text.push(decoded);
-                    rest = &rest[length..];
-                }
+            match entity::decode(rest, &mut text) {
+                Some(length) => rest = &rest[length..],
                 None => {
                     text.push('&');
                     rest = &rest[1..];
@@ -77,7 +74,13 @@ struct Tag<'a> {
 
 fn tag(html: &str) -> Option<Tag<'_>> {
     if let Some(comment) = html.strip_prefix("<!--") {
-        let length = comment.find("-->").map_or(html.len(), |end| end + 7);
+        // As browsers end one: `-->`, `--!>`, and at once by `<!-->` and `<!--->`.
+        let at_once = [">", "->"].into_iter().find(|end| comment.starts_with(end)).map(str::len);
+        let end_at = |at: usize| {
+            ["-->", "--!>"].into_iter().find(|end| comment[at..].starts_with(end)).map(|end| at + end.len())
+        };
+        let later = || comment.match_indices('-').find_map(|(at, _)| end_at(at));
+        let length = at_once.or_else(later).map_or(html.len(), |end| end + 4);
         return Some(Tag { name: "!--", length, hides_until: None });
     }
     let body = html[1..].strip_prefix('/').unwrap_or(&html[1..]);
@@ -117,30 +120,6 @@ fn find_ignore_case(text: &str, wanted: &str) -> Option<usize> {
         .find(|&at| text.get(at..at + wanted.len()).is_some_and(|candidate| candidate.eq_ignore_ascii_case(wanted)))
 }
 
-/// Decodes the entity at the start of `text`; gives the character and the entity's length in bytes.
-fn entity(text: &str) -> Option<(char, usize)> {
-    // Only the first bytes can hold it, so that a long line of '&' stays linear.
-    let end = text.bytes().take(12).position(|byte| byte == b';')?;
-    let name = &text[1..end];
-    let decoded = match name {
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" => '\'',
-        "nbsp" => ' ',
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let code = match number.strip_prefix(['x', 'X']) {
-                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-                None => number.parse().ok()?,
-            };
-            char::from_u32(code)?
-        }
-    };
-    Some((decoded, end + 1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,11 +138,15 @@ mod tests {
         check(r#"<a href="https://x.example/?a>b">here</a>"#, "here");
         check("<script>alert('refund')</script>done", "done");
         check("a <!-- refund --> b", "a  b");
+        check("<p>foo<!-->refundish</p>", "foo refundish");
+        check("foo<!--->refundish", "foo refundish");
+        check("foo<!--x--!>refundish<!-- y ---><!---->z<!-- -> hidden", "foo refundish z");
     }
 
     #[test]
     fn entities_are_characters() {
         check("Fish &amp; chips &#233;t&#xe9;", "Fish & chips été");
+        check("caf&eacute; a&shy;b &euro;5 it&#146;s", "café a\u{ad}b €5 it’s");
         check("&bogus; & &#xD800;", "&bogus; & &#xD800;");
     }
 

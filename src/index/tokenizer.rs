@@ -3,6 +3,7 @@
 //! A word follows Unicode's rules (UAX 29), folded: lower case, accents and width gone, `ß` as `ss`. Beyond those rules:
 //! * a word with inner punctuation (`example.org`, `ERR_204`, `l'annulation`) is also found by its parts, which share its
 //!   position, so phrases and distances still count words;
+//! * a sentence border without a space (`refund.Please`) is one word, and the second half another word behind it;
 //! * a host (`shop.example.org`) also by what it belongs to (`example.org`);
 //! * Chinese, Japanese kana, Korean and Thai give one word per character as a reader sees it, so that any substring is a
 //!   phrase, and a Latin word with a Korean ending is found without it;
@@ -11,8 +12,10 @@
 //!
 //! Messages are joined by [`MESSAGE_END`], which moves the position so far that no phrase crosses it.
 
+pub use super::fold::fold;
+use super::fold::{is_apostrophe, is_emoji, is_unspaced};
+use super::pieces::{MAX_TAILED_BYTES, head, is_joint, is_part_worth_finding, next_tail, trimmed};
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
-use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Stands between the messages of one speaker in an indexed text. An ASCII control character, so that it costs the fast
@@ -48,12 +51,22 @@ pub struct Word<'w> {
 
 /// Reads the words of `text`, in order; a word comes before its parts.
 pub fn words(text: &str) -> Words<'_> {
-    Words { text, at: 0, position: 0, folded: String::new(), parts: None, tails: None, queue: Vec::new(), queued: 0 }
+    words_between(text, Borders::AsWritten)
+}
+
+fn words_between(text: &str, borders: Borders) -> Words<'_> {
+    let (folded, queue) = (String::new(), Vec::new());
+    Words { text, borders, at: 0, position: 0, folded, parts: None, tails: None, queue, queued: 0 }
 }
 
 /// The whole words of `text`, folded, without parts: what a query term is compared with.
 pub fn fold_words(text: &str) -> Vec<String> {
-    let mut reader = words(text);
+    fold_words_between(text, Borders::Nowhere)
+}
+
+/// As [`fold_words`], with what follows a border as a word behind the whole one.
+pub fn fold_words_between(text: &str, borders: Borders) -> Vec<String> {
+    let mut reader = words_between(text, borders);
     let mut folded = Vec::new();
     while let Some(word) = reader.next_word() {
         if !word.is_part {
@@ -67,6 +80,7 @@ pub fn fold_words(text: &str) -> Vec<String> {
 #[derive(Debug)]
 pub struct Words<'t> {
     text: &'t str,
+    borders: Borders,
     at: usize,
     position: usize,
     folded: String,
@@ -98,19 +112,25 @@ const CLASS: [u8; 256] = {
     class
 };
 
-/// Punctuation at which a word has parts.
-fn is_joint(c: char) -> bool {
-    matches!(c, '.' | ',' | ';' | ':' | '_') || is_apostrophe(c)
+/// Where sentences end within a word: a full stop between a lower-case and an upper-case letter ("refund.Please").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Borders {
+    /// As the letters say: what texts are read with.
+    AsWritten,
+    /// Nowhere: a word is one word, whatever its letters.
+    Nowhere,
+    /// At every full stop between letters.
+    Everywhere,
 }
 
-fn is_apostrophe(c: char) -> bool {
-    matches!(c, '\'' | '\u{2019}' | '\u{ff07}')
-}
-
-/// Whether a piece of a word is worth finding by itself. Behind or before an apostrophe short pieces are endings ("it's",
-/// "I'm", "l'"): indexing them costs one word in twenty and finds nothing anyone seeks. Digits are no endings ("1'250").
-fn is_part_worth_finding(part: &str, at_apostrophe: bool) -> bool {
-    !part.is_empty() && (!at_apostrophe || part.chars().nth(2).is_some() || part.chars().all(|c| c.is_ascii_digit()))
+impl Borders {
+    fn is_border(self, before: char, after: char) -> bool {
+        match self {
+            Borders::AsWritten => before.is_lowercase() && after.is_uppercase(),
+            Borders::Nowhere => false,
+            Borders::Everywhere => before.is_alphabetic() && after.is_alphabetic(),
+        }
+    }
 }
 
 impl<'t> Words<'t> {
@@ -161,7 +181,7 @@ impl<'t> Words<'t> {
                         self.folded.push_str(&self.text[start..end]);
                         self.folded.make_ascii_lowercase();
                         self.parts = has_joint.then_some((start, end));
-                        self.tails = self.parts;
+                        self.tails = self.parts.filter(|_| end - start <= MAX_TAILED_BYTES);
                         self.at = end;
                         self.position += 1;
                         return Some(Word {
@@ -171,6 +191,13 @@ impl<'t> Words<'t> {
                             position: self.position - 1,
                             is_part: false,
                         });
+                    }
+                    AsciiWord::Rare { start, end } => {
+                        self.queue.clear();
+                        self.queued = 0;
+                        self.queue_word(start, &self.text[start..end]);
+                        self.at = end;
+                        return self.next_queued();
                     }
                     AsciiWord::NotAWord { end } => self.at = end,
                     AsciiWord::BeyondAscii => {
@@ -226,11 +253,14 @@ impl<'t> Words<'t> {
         let mut end = start;
         let mut has_joint = false;
         let mut has_letter_or_digit = false;
+        let mut has_border = false;
+        let mut joints = 0;
         while end < longest {
             let byte = bytes[end];
             match CLASS[byte as usize] {
                 WORD => {
                     has_joint |= byte == b'_';
+                    joints += usize::from(byte == b'_');
                     has_letter_or_digit |= byte != b'_';
                     end += 1;
                 }
@@ -250,11 +280,19 @@ impl<'t> Words<'t> {
                         break;
                     }
                     has_joint = true;
+                    has_border |= byte == b'.' && self.borders.is_border(before.into(), next.into());
+                    joints += 1;
                     end += 1;
                 }
             }
         }
-        if has_letter_or_digit { AsciiWord::Found { start, end, has_joint } } else { AsciiWord::NotAWord { end } }
+        if !has_letter_or_digit {
+            AsciiWord::NotAWord { end }
+        } else if has_border || joints > 1 && head(&self.text[start..end]).is_some() {
+            AsciiWord::Rare { start, end }
+        } else {
+            AsciiWord::Found { start, end, has_joint }
+        }
     }
 
     /// Queues the words from here to the next ASCII white space, by the full rules.
@@ -313,128 +351,88 @@ impl<'t> Words<'t> {
     }
 
     fn queue_word(&mut self, start: usize, word: &str) {
+        let (start, word) = trimmed(start, word);
         let folded = fold(word);
         if folded.is_empty() {
             return;
         }
         self.queue.push((folded, start, start + word.len(), self.position, false));
-        if word.contains(is_joint) {
-            let mut from = 0;
-            for (joint, c) in word.char_indices().filter(|&(_, c)| is_joint(c)).chain([(word.len(), ' ')]) {
-                let part = &word[from..joint];
-                let before = word[..from].chars().next_back().is_some_and(is_apostrophe);
-                if is_part_worth_finding(part, before || is_apostrophe(c)) && part.len() < word.len() {
-                    self.queue.push((fold(part), start + from, start + joint, self.position, true));
+        let borders = self.borders;
+        let mut pieces = word.match_indices('.').map(|(at, _)| at).filter(|&at| {
+            let (before, after) = (word[..at].chars().next_back(), word[at + 1..].chars().next());
+            before.zip(after).is_some_and(|(before, after)| borders.is_border(before, after))
+        });
+        match pieces.next() {
+            None => self.queue_parts(start, word),
+            Some(first) => {
+                self.queue_tails(start, word);
+                self.queue_part(start, &word[..first]);
+                self.queue_parts(start, &word[..first]);
+                let mut from = first + 1;
+                for to in pieces.chain([word.len()]) {
+                    self.position += 1;
+                    let (at, piece) = (start + from, &word[from..to]);
+                    self.queue.push((fold(piece), at, at + piece.len(), self.position, false));
+                    self.queue_parts(at, piece);
+                    from = to + 1;
                 }
-                from = (joint + c.len_utf8()).min(word.len());
-            }
-            let mut at = 0;
-            while let Some(tail) = next_tail(&word[at..]) {
-                at += tail;
-                self.queue.push((fold(&word[at..]), start + at, start + word.len(), self.position, true));
             }
         }
         self.position += 1;
     }
-}
 
-/// Where the next tail of a word begins: behind a full stop, before a letter, with another full stop to come. The parent
-/// of a host, whose single parts are found anyway.
-fn next_tail(word: &str) -> Option<usize> {
-    let mut stops = word.match_indices('.').map(|(at, _)| at + 1).peekable();
-    while let Some(at) = stops.next() {
-        stops.peek()?;
-        if word[at..].starts_with(char::is_alphabetic) {
-            return Some(at);
+    /// What a word without borders is found by besides itself.
+    fn queue_parts(&mut self, start: usize, word: &str) {
+        if !word.contains(is_joint) {
+            return;
+        }
+        let mut from = 0;
+        for (joint, c) in word.char_indices().filter(|&(_, c)| is_joint(c)).chain([(word.len(), ' ')]) {
+            let part = &word[from..joint];
+            let before = word[..from].chars().next_back().is_some_and(is_apostrophe);
+            if is_part_worth_finding(part, before || is_apostrophe(c)) && part.len() < word.len() {
+                self.queue_part(start + from, part);
+            }
+            from = (joint + c.len_utf8()).min(word.len());
+        }
+        if let Some(head) = head(word) {
+            self.queue_part(start, head);
+        }
+        self.queue_tails(start, word);
+    }
+
+    fn queue_tails(&mut self, start: usize, word: &str) {
+        let mut at = if word.len() > MAX_TAILED_BYTES { word.len() } else { 0 };
+        while let Some(tail) = next_tail(&word[at..]) {
+            at += tail;
+            self.queue_part(start + at, &word[at..]);
         }
     }
-    None
+
+    fn queue_part(&mut self, start: usize, part: &str) {
+        let (start, part) = trimmed(start, part);
+        let folded = fold(part);
+        if !folded.is_empty() {
+            self.queue.push((folded, start, start + part.len(), self.position, true));
+        }
+    }
 }
 
 enum AsciiWord {
-    Found { start: usize, end: usize, has_joint: bool },
-    NotAWord { end: usize },
+    Found {
+        start: usize,
+        end: usize,
+        has_joint: bool,
+    },
+    /// Found by more than its parts.
+    Rare {
+        start: usize,
+        end: usize,
+    },
+    NotAWord {
+        end: usize,
+    },
     BeyondAscii,
-}
-
-/// Katakana and Hangul: UAX 29 makes words of their runs, which readers do not.
-fn is_unspaced(c: char) -> bool {
-    matches!(c,
-        '\u{30a0}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}' | '\u{ff66}'..='\u{ff9f}' // katakana
-        | '\u{1100}'..='\u{11ff}' | '\u{3130}'..='\u{318f}' | '\u{a960}'..='\u{a97f}' // jamo
-        | '\u{ac00}'..='\u{d7ff}' | '\u{ffa0}'..='\u{ffdc}' // Hangul syllables, jamo of half width
-    )
-}
-
-fn is_emoji(c: char) -> bool {
-    matches!(c, '\u{1f000}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{203c}' | '\u{2049}'
-        | '\u{231a}'..='\u{231b}' | '\u{2328}' | '\u{23cf}' | '\u{23e9}'..='\u{23fa}')
-}
-
-/// Marks that are accents in the eyes of someone who searches. Vowel signs of Indic scripts and the voicing marks of kana
-/// are not: without them it is another word.
-fn is_accent(c: char) -> bool {
-    matches!(c,
-        '\u{0300}'..='\u{036f}'                                  // combining diacritical marks
-        | '\u{0591}'..='\u{05bd}' | '\u{05bf}' | '\u{05c1}'..='\u{05c7}' // Hebrew points
-        | '\u{0610}'..='\u{061a}' | '\u{0640}' | '\u{064b}'..='\u{065f}' | '\u{0670}' // Arabic marks, tatweel
-        | '\u{06d6}'..='\u{06ed}'
-        | '\u{200c}' | '\u{200d}' | '\u{00ad}'                   // joiners, soft hyphen
-        | '\u{fe00}'..='\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}'    // presentation selectors, skin tones
-    )
-}
-
-/// Folds a word: compatibility forms, case, accents. The same for index, matcher and query.
-pub fn fold(word: &str) -> String {
-    if word.is_ascii() {
-        return word.to_ascii_lowercase();
-    }
-    let mut folded = String::with_capacity(word.len());
-    // Lower case before and after: U+0130 (İ) decomposes only once it is lower case, and some letters only decompose
-    // into capitals.
-    for c in word.nfkd().flat_map(char::to_lowercase).nfkd() {
-        if is_accent(c) {
-            // й and ў are letters of their own.
-            if c == '\u{0306}' && folded.ends_with(['и', 'у']) {
-                folded.push(c);
-            }
-            continue;
-        }
-        for c in c.to_lowercase() {
-            push_folded(&mut folded, c);
-        }
-    }
-    if folded.is_ascii() { folded } else { folded.nfc().collect() }
-}
-
-fn push_folded(folded: &mut String, c: char) {
-    match c {
-        'ß' => folded.push_str("ss"),
-        'ı' => folded.push('i'),
-        'ς' => folded.push('σ'),
-        'ø' => folded.push('o'),
-        'đ' | 'ð' => folded.push('d'),
-        'ł' => folded.push('l'),
-        'æ' => folded.push_str("ae"),
-        'œ' => folded.push_str("oe"),
-        'þ' => folded.push_str("th"),
-        '\u{2019}' => folded.push('\''),
-        // Arabic as it is typed: the other alef, both keyboards' yeh and kaf, teh marbuta.
-        'ٱ' => folded.push('ا'),
-        'ى' | 'ی' => folded.push('ي'),
-        'ک' => folded.push('ك'),
-        'ة' => folded.push('ه'),
-        // Digits of Arabic, Persian and Hindi.
-        '\u{0660}'..='\u{0669}' => push_digit(folded, c, 0x0660),
-        '\u{06f0}'..='\u{06f9}' => push_digit(folded, c, 0x06f0),
-        '\u{0966}'..='\u{096f}' => push_digit(folded, c, 0x0966),
-        // Hangul and kana were taken apart by the decomposition; the caller puts them together again.
-        other => folded.push(other),
-    }
-}
-
-fn push_digit(folded: &mut String, c: char, zero: u32) {
-    folded.extend(char::from_digit((c as u32).saturating_sub(zero), 10));
 }
 
 /// The same words, as tantivy wants them.

@@ -12,7 +12,7 @@ use super::parse::Located;
 use super::query::{
     AttributeRange, Condition, Near, Operand, Place, Query as Tree, Range, Side, Test, TextPattern, TextQuery,
 };
-use super::words::{WordPattern, WordSequence};
+use super::words::{RunPart, WordPattern, WordSequence};
 use crate::conversation::{Role, Supplement};
 use crate::index::name;
 use crate::index::schema::Fields;
@@ -138,12 +138,15 @@ fn at_path(pattern: &TextPattern, path: &str, fields: &Fields) -> Compiled {
     match words {
         WordSequence::AnyWord => exactly(attributes(AtPath::AnyWord)),
         WordSequence::Digits(run) => exactly(attributes(AtPath::Word(Arc::new(WordPattern::Exactly(run))))),
-        WordSequence::Words(words) => {
-            let exact = words.len() == 1;
-            let clauses = words.into_iter().map(|word| -> (Occur, Box<dyn Query>) {
-                (Occur::Must, Box::new(attributes(AtPath::Word(Arc::new(word)))))
-            });
-            Compiled { candidates: Box::new(BooleanQuery::new(clauses.collect())), exact, ranks: false }
+        WordSequence::Words(readings) => {
+            let reading = |words: Vec<WordPattern>| {
+                let exact = words.len() == 1;
+                let clauses = words.into_iter().map(|word| -> (Occur, Box<dyn Query>) {
+                    (Occur::Must, Box::new(attributes(AtPath::Word(Arc::new(word)))))
+                });
+                Compiled { candidates: Box::new(BooleanQuery::new(clauses.collect())), exact, ranks: false }
+            };
+            any(readings.into_iter().map(reading).collect())
         }
     }
 }
@@ -180,11 +183,18 @@ fn sequence(pattern: &TextPattern, field: Field) -> Compiled {
 }
 
 fn words_query(words: &WordSequence, field: Field) -> Compiled {
-    let words = match words {
-        WordSequence::AnyWord => return exactly(ExpandedWords { field, pattern: None }),
-        WordSequence::Digits(run) => return digits(run, field),
-        WordSequence::Words(words) => words,
-    };
+    match words {
+        WordSequence::AnyWord => exactly(ExpandedWords { field, pattern: None }),
+        WordSequence::Digits(run) => digits(run, field),
+        WordSequence::Words(readings) => match &readings[..] {
+            [words] => adjacent(words, field),
+            several => any(several.iter().map(|words| adjacent(words, field)).collect()),
+        },
+    }
+}
+
+/// Words at adjacent positions.
+fn adjacent(words: &[WordPattern], field: Field) -> Compiled {
     let literal: Option<Vec<Term>> = words
         .iter()
         .map(|word| match word {
@@ -192,7 +202,7 @@ fn words_query(words: &WordSequence, field: Field) -> Compiled {
             _ => None,
         })
         .collect();
-    let query: Box<dyn Query> = match (words.as_slice(), literal) {
+    let query: Box<dyn Query> = match (words, literal) {
         (_, Some(mut terms)) if terms.len() == 1 => {
             Box::new(TermQuery::new(terms.remove(0), IndexRecordOption::WithFreqs))
         }
@@ -208,18 +218,19 @@ fn words_query(words: &WordSequence, field: Field) -> Compiled {
     Compiled { candidates: query, exact: true, ranks: true }
 }
 
-/// Digits in one word, or candidates for groups of them: some word is a first part of the run, and some a last one.
+/// Candidates: some word holds the run at one of its ends, or some word ends with a first part of it and some begins with a
+/// last part.
 fn digits(run: &str, field: Field) -> Compiled {
-    let term = |digits: &str| -> (Occur, Box<dyn Query>) {
-        let term = Term::from_field_text(field, digits);
-        (Occur::Should, Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs)))
+    let words = |part| -> Box<dyn Query> {
+        let pattern = WordPattern::Digits { run: run.to_owned(), part };
+        Box::new(ExpandedWords { field, pattern: Some(Arc::new(pattern)) })
     };
-    let any_of = |clauses| -> Box<dyn Query> { Box::new(BooleanQuery::new(clauses)) };
-    let first = any_of((1..run.len()).map(|at| term(&run[..at])).collect());
-    let last = any_of((1..run.len()).map(|at| term(&run[at..])).collect());
-    let groups = any_of(vec![(Occur::Must, first), (Occur::Must, last)]);
-    let candidates = any_of(vec![term(run), (Occur::Should, groups)]);
-    Compiled { candidates, exact: false, ranks: true }
+    let parts = [RunPart::First, RunPart::Last].map(|part| (Occur::Must, words(part)));
+    let candidates = vec![
+        (Occur::Should, words(RunPart::Whole)),
+        (Occur::Should, Box::new(BooleanQuery::new(parts.into())) as Box<dyn Query>),
+    ];
+    Compiled { candidates: Box::new(BooleanQuery::new(candidates)), exact: false, ranks: true }
 }
 
 fn meta(condition: &Condition, fields: &Fields) -> Compiled {

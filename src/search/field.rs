@@ -251,7 +251,8 @@ impl Prefix {
         }
         if lower.starts_with("sde.") {
             let path = typed.get("sde.".len()..)?;
-            let whole = path.split('.').all(|segment| !segment.is_empty());
+            // A colon would end the path where it is printed.
+            let whole = path.split('.').all(|segment| !segment.is_empty() && !segment.contains(':'));
             return whole.then(|| Prefix::Scope(Scope::Sde(Some(path.to_owned()))));
         }
         if lower == "conversation_id" {

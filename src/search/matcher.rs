@@ -9,7 +9,7 @@ use super::places::{Occurrence, Proximity, Reach, Wanted, is_in_line};
 use super::query::{AttributeRange, Condition, Query as Tree, Test, TextPattern, TextQuery};
 use super::transcript::{Line, Transcript};
 use super::words::WordSequence;
-use crate::conversation::{Conversation, Message, Role, SdeValue, StoredConversation, Supplement, plain_text};
+use crate::conversation::{Conversation, Role, SdeValue, StoredConversation, Supplement};
 use crate::index::{consumers, intents, presences, type_name};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -73,11 +73,10 @@ impl Matcher {
     /// received, first byte and end. A word and a phrase are one, each side of a proximity is one, and so is the stretch
     /// of a proximity inside another.
     pub(super) fn places(&self, view: &View<'_>) -> BTreeSet<(usize, bool, usize, usize)> {
-        let messages = &view.transcript.conversation().messages;
         let mut found = BTreeSet::new();
         self.root.collect(view, &mut |place| {
             // In a line without tags both readings are one.
-            let raw = place.raw && messages.get(place.line).is_some_and(has_markup);
+            let raw = place.raw && view.transcript.has_markup(place.line);
             let first = place.ranges().map(|range| range.start).min();
             if let (Some(first), Some(last)) = (first, place.ranges().map(|range| range.end).max()) {
                 found.insert((place.line, raw, first, last));
@@ -100,7 +99,7 @@ impl Matcher {
         let mut found = BTreeSet::new();
         self.root.collect(&view, &mut |place| {
             // In a line without tags the text as received is what people read.
-            if !place.raw || merged.messages.get(place.line).is_some_and(|message| !has_markup(message)) {
+            if !place.raw || !view.transcript.has_markup(place.line) {
                 mark(place, &mut found);
             }
         });
@@ -117,7 +116,7 @@ impl Matcher {
         let view = View::of(stored, merged);
         let mut found = BTreeSet::new();
         self.root.collect(&view, &mut |place| {
-            if place.raw && merged.messages.get(place.line).is_some_and(has_markup) {
+            if place.raw && view.transcript.has_markup(place.line) {
                 mark(place, &mut found);
             }
         });
@@ -157,10 +156,6 @@ fn reads_raw(tree: &Tree) -> bool {
         Tree::Turns(turns) => [turns.left.texts(), turns.right.texts()].concat().into_iter().any(is_raw),
         Tree::All | Tree::Meta(_) | Tree::Attribute(_) | Tree::Saved(_) => false,
     }
-}
-
-fn has_markup(message: &Message) -> bool {
-    matches!(plain_text(message), Cow::Owned(_))
 }
 
 fn mark(place: &Occurrence, found: &mut BTreeSet<Highlight>) {

@@ -12,8 +12,10 @@ mod compile;
 pub mod complaint;
 mod cursor;
 mod digest;
+mod doubt;
 pub mod dtsearch;
 mod expand;
+mod expression;
 pub mod facets;
 pub mod field;
 pub mod figures;
@@ -58,6 +60,7 @@ mod suggestion_tests;
 
 pub use cursor::{Cursor, CursorError};
 pub use digest::{Digest, digest};
+pub use doubt::doubts;
 #[cfg(test)]
 pub(crate) use matcher::View;
 pub use matcher::{Highlight, Matcher};

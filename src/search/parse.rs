@@ -392,7 +392,13 @@ impl Parser<'_, '_> {
                             self.leaves.push((query.clone(), start..span.end));
                             return query;
                         }
-                        None => value::test(*field, typed, false, self.options),
+                        None => match typed.strip_suffix(':').filter(|name| presence(name).is_some()) {
+                            Some(name) => {
+                                Err(Fault::new(format!("`has:` takes the name without its colon: has:{name}"))
+                                    .cured_by(name))
+                            }
+                            None => value::test(*field, typed, false, self.options),
+                        },
                     },
                     Token::Quoted(raw) if field.kind() == Kind::Words => value::test(*field, raw, true, self.options),
                     Token::Quoted(raw) => value::test(*field, &pattern::unescape(raw), true, self.options),

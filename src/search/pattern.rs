@@ -7,6 +7,7 @@
 use super::complaint::Fault;
 use super::query::TextPattern;
 use super::stem::word_form;
+use crate::index::tokenizer::fold_words;
 
 /// Quotation marks that open a phrase. A plain `"` is closed by `"` only, the others by any of these.
 pub(super) const QUOTES: &[char] = &['"', '“', '”', '„', '‟', '«', '»'];
@@ -77,7 +78,13 @@ pub(super) fn quoted(raw: &str) -> Result<TextPattern, Fault> {
     if !searchable(&text) {
         return Err(Fault::new(format!("the phrase \"{text}\" holds no letter or digit, so it can match nothing")));
     }
-    let wildcard = (0..signs.len()).find(|&at| !pieces[at].1 && looks_like_wildcard(&signs, at));
+    // An address in quotes keeps its `?`, as one without quotes does.
+    let mut in_address = Vec::with_capacity(signs.len());
+    for word in text.split_inclusive(char::is_whitespace) {
+        in_address.resize(in_address.len() + word.chars().count(), is_address(word));
+    }
+    let is_wildcard = |at: usize| looks_like_wildcard(&signs, at) && !(signs[at] == '?' && in_address[at]);
+    let wildcard = (0..signs.len()).find(|&at| !pieces[at].1 && is_wildcard(at));
     if let Some(at) = wildcard {
         let sign = signs[at];
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -186,9 +193,20 @@ fn fuzzy(word: &str, letters: &str) -> Result<TextPattern, Fault> {
         let message = format!("`+{kept}` is how many letters at the beginning have to stand; `{word}` has fewer");
         return Err(Fault::new(message).cured_by(format!("{word}~{letters}")));
     };
+    let is_too_short = |distance| fold_words(word).into_iter().find(|piece| piece.chars().count() <= distance);
     match letters {
-        "1" => Ok(TextPattern::Fuzzy { word: word.to_owned(), distance: 1, kept }),
-        "2" => Ok(TextPattern::Fuzzy { word: word.to_owned(), distance: 2, kept }),
+        "1" | "2" => {
+            let distance = if letters == "1" { 1 } else { 2 };
+            match is_too_short(usize::from(distance)) {
+                None => Ok(TextPattern::Fuzzy { word: word.to_owned(), distance, kept }),
+                Some(short) => {
+                    let fault = Fault::new(format!(
+                        "`~{letters}` on `{short}` would match every word of that length: a fuzzy word has to be longer than the letters that may differ"
+                    ));
+                    Err(fault.cured_by(if bare(word).is_ok() { word.to_owned() } else { quote(word) }))
+                }
+            }
+        }
         // Lucene reads `~` as two letters, dtSearch as stemming: guessing would be wrong for one of them.
         "" => Err(Fault::new(format!(
             "`~` needs the number of letters that may differ, 1 or 2; for word endings write `{word}*`"

@@ -8,8 +8,8 @@
 use super::compile::roles_of;
 use super::field::Scope;
 use super::query::{Near, Operand, Place, Side, TextQuery};
-use super::transcript::{Line, Transcript};
-use super::words::{WordPattern, WordSequence};
+use super::transcript::{Line, LineWord, Transcript};
+use super::words::{WordPattern, WordSequence, leading_digits, trailing_digits};
 use crate::conversation::Role;
 use std::ops::Range;
 
@@ -275,10 +275,8 @@ impl Wanted {
             for word in line.words() {
                 let rest = match &self.words {
                     WordSequence::AnyWord => Some(Vec::new()),
-                    WordSequence::Words(words) if words[0].matches(word.folded) => {
-                        rest_follows(&words[1..], line, word.position)
-                    }
-                    WordSequence::Words(_) | WordSequence::Digits(_) => None,
+                    WordSequence::Words(readings) => rest_of_some(readings, line, &word),
+                    WordSequence::Digits(_) => None,
                 };
                 let Some(mut words) = rest else { continue };
                 words.insert(0, (word.position, word.range.clone()));
@@ -298,10 +296,16 @@ pub(super) fn is_in_line(words: &WordSequence, line: &Line) -> bool {
     match words {
         WordSequence::AnyWord => line.words().next().is_some(),
         WordSequence::Digits(run) => !grouped_digits(run, line).is_empty(),
-        WordSequence::Words(words) => line
-            .words()
-            .any(|word| words[0].matches(word.folded) && rest_follows(&words[1..], line, word.position).is_some()),
+        WordSequence::Words(readings) => line.words().any(|word| rest_of_some(readings, line, &word).is_some()),
     }
+}
+
+/// As [`rest_follows`], of the first reading that begins with this word and holds.
+fn rest_of_some(readings: &[Vec<WordPattern>], line: &Line, word: &LineWord<'_>) -> Option<Vec<(usize, Range<usize>)>> {
+    readings.iter().find_map(|words| match words.split_first() {
+        Some((first, rest)) if first.matches(word.folded) => rest_follows(rest, line, word.position),
+        _ => None,
+    })
 }
 
 /// Positions and byte ranges of the words behind `position`, if each is as wanted.
@@ -313,20 +317,29 @@ fn rest_follows(wanted: &[WordPattern], line: &Line, position: usize) -> Option<
     follows.collect()
 }
 
-/// Where groups of digits that follow each other make up the run, be it one group or several.
+/// Where groups of digits that follow each other make up the run, be it one group or several. Letters may stand before the
+/// first and behind the last one (`Card4111 1111`), but not between.
 fn grouped_digits(run: &str, line: &Line) -> Vec<Vec<(usize, Range<usize>)>> {
     let groups: Vec<_> = line.pieces().collect();
     let mut found = Vec::new();
-    for from in 0..groups.len() {
-        let mut rest = run;
-        let mut words = Vec::new();
-        for piece in &groups[from..] {
-            // Letters between two groups are not in the run, so they end it.
-            let Some(after) = rest.strip_prefix(piece.folded) else { break };
+    for (from, first) in groups.iter().enumerate() {
+        let (leading, trailing) = (leading_digits(first.folded), trailing_digits(first.folded));
+        let mut words = vec![(first.position, first.range.clone())];
+        if leading == run || trailing == run {
+            found.push(words);
+            continue;
+        }
+        let Some(mut rest) = run.strip_prefix(trailing).filter(|_| !trailing.is_empty()) else { continue };
+        for piece in &groups[from + 1..] {
+            let leading = leading_digits(piece.folded);
+            let Some(after) = rest.strip_prefix(leading).filter(|_| !leading.is_empty()) else { break };
             words.push((piece.position, piece.range.clone()));
             rest = after;
             if rest.is_empty() {
                 found.push(words);
+                break;
+            }
+            if leading.len() < piece.folded.len() {
                 break;
             }
         }

@@ -116,7 +116,8 @@ fn collect_text(text: &TextQuery, fields: &Fields, leaves: &mut Vec<Leaf>) {
 }
 
 fn leaf(pattern: &TextPattern, field: Field) -> Option<Leaf> {
-    let Ok(WordSequence::Words(words)) = WordSequence::of(pattern) else { return None };
+    let Ok(WordSequence::Words(readings)) = WordSequence::of(pattern) else { return None };
+    let words = readings.into_iter().next()?;
     let term = |word: &WordPattern| match word {
         WordPattern::Exactly(word) => Some(Term::from_field_text(field, word)),
         _ => None,

@@ -61,7 +61,9 @@ impl Line {
     /// The smallest pieces, in order: the parts of words that have some, else the words.
     pub(super) fn pieces(&self) -> impl Iterator<Item = LineWord<'_>> {
         let has_parts = |at: usize| self.words.get(at + 1).is_some_and(|next| next.is_part);
-        let pieces = self.words.iter().enumerate().filter(move |(at, word)| word.is_part || !has_parts(*at));
+        let is_single = |word: &WordAt| !self.folded[word.folded.clone()].contains(['.', ',', ';', ':', '_', '\'']);
+        let is_piece = move |at: usize, word: &WordAt| if word.is_part { is_single(word) } else { !has_parts(at) };
+        let pieces = self.words.iter().enumerate().filter(move |(at, word)| is_piece(*at, word));
         pieces.map(|(_, word)| self.at(word))
     }
 
@@ -74,20 +76,30 @@ impl Line {
 pub(super) struct Transcript<'c> {
     conversation: Cow<'c, Conversation>,
     plain: Vec<Line>,
+    /// Of each line, whether people read something else than was received.
+    has_markup: Vec<bool>,
     /// Only a query with `raw:` pays for reading them.
     raw: OnceLock<Vec<Line>>,
 }
 
 impl<'c> Transcript<'c> {
     pub(super) fn of(conversation: Cow<'c, Conversation>) -> Transcript<'c> {
-        let line = |message: &Message| Line::of(message.role, &plain_text(message));
-        let plain = conversation.messages.iter().map(line).collect();
-        Transcript { conversation, plain, raw: OnceLock::new() }
+        let line = |message: &Message| {
+            let text = plain_text(message);
+            (Line::of(message.role, &text), matches!(text, Cow::Owned(_)))
+        };
+        let (plain, has_markup) = conversation.messages.iter().map(line).unzip();
+        Transcript { conversation, plain, has_markup, raw: OnceLock::new() }
     }
 
     /// The conversation itself.
     pub(super) fn conversation(&self) -> &Conversation {
         &self.conversation
+    }
+
+    /// Whether a line holds tags or entities, so that what was received differs from what people read.
+    pub(super) fn has_markup(&self, line: usize) -> bool {
+        self.has_markup.get(line).copied().unwrap_or(false)
     }
 
     /// The lines as people read them, or as they were received.

@@ -3,10 +3,11 @@
 //! Index, matcher and highlights all decide through [`WordPattern::matches`], so they cannot disagree about what a
 //! wildcard or a fuzzy word finds.
 
+use super::expression::{compiled, regular_expression};
 use super::pattern::is_address;
 use super::query::TextPattern;
 use super::stem::Stem;
-use crate::index::tokenizer::{fold, fold_words};
+use crate::index::tokenizer::{Borders, fold, fold_words, fold_words_between};
 use regex::Regex;
 
 /// A sequence of adjacent words (a single one, mostly).
@@ -14,8 +15,8 @@ use regex::Regex;
 pub(super) enum WordSequence {
     /// Any word at all.
     AnyWord,
-    /// These, at adjacent positions.
-    Words(Vec<WordPattern>),
+    /// One of these readings, each of words at adjacent positions; at least one, and none is empty.
+    Words(Vec<Vec<WordPattern>>),
     /// These digits, in one word or in several groups of digits that follow each other. Only in transcripts.
     Digits(String),
 }
@@ -33,6 +34,29 @@ pub(super) enum WordPattern {
     Stemmed(Stem),
     /// Digits only, of a value in this range.
     Number { low: u64, high: u64 },
+    /// Digits at an end of the word that can be this part of a run of digits.
+    Digits { run: String, part: RunPart },
+}
+
+/// Which part of a run of digits a word holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RunPart {
+    /// All of it, at its beginning or end (`nr123456`).
+    Whole,
+    /// Its first digits, at its end (`Card4111 1111`).
+    First,
+    /// Its last digits, at its beginning.
+    Last,
+}
+
+/// The digits a folded word begins with.
+pub(super) fn leading_digits(word: &str) -> &str {
+    &word[..word.bytes().take_while(u8::is_ascii_digit).count()]
+}
+
+/// The digits a folded word ends with.
+pub(super) fn trailing_digits(word: &str) -> &str {
+    &word[word.len() - word.bytes().rev().take_while(u8::is_ascii_digit).count()..]
 }
 
 impl WordPattern {
@@ -54,6 +78,14 @@ impl WordPattern {
                 word.bytes().all(|byte| byte.is_ascii_digit())
                     && word.parse().is_ok_and(|number: u64| (*low..=*high).contains(&number))
             }
+            WordPattern::Digits { run, part } => {
+                let (leading, trailing) = (leading_digits(word), trailing_digits(word));
+                match part {
+                    RunPart::Whole => leading == run || trailing == run,
+                    RunPart::First => !trailing.is_empty() && run.starts_with(trailing),
+                    RunPart::Last => !leading.is_empty() && run.ends_with(leading),
+                }
+            }
         }
     }
 
@@ -64,7 +96,7 @@ impl WordPattern {
             WordPattern::Matching { prefix, .. } => prefix,
             WordPattern::Like { prefix, .. } => prefix,
             WordPattern::Stemmed(stem) => stem.prefix(),
-            WordPattern::Number { .. } => "",
+            WordPattern::Number { .. } | WordPattern::Digits { .. } => "",
         }
     }
 }
@@ -73,41 +105,39 @@ impl WordPattern {
 const STAR: char = '\u{a000}';
 const ONE: char = '\u{a001}';
 
-/// Longest compiled regular expression, bytes: a hostile one must not take the memory.
-const MAX_EXPRESSION_BYTES: usize = 1 << 20;
+/// The same as digits (of the Vai script): a text is cut otherwise beside a digit (`192.168.1.5`) than beside a letter.
+const STAR_DIGIT: char = '\u{a620}';
+const ONE_DIGIT: char = '\u{a621}';
 
 impl WordSequence {
     /// Reads a pattern. Errors are sentences for the user.
     pub(super) fn of(pattern: &TextPattern) -> Result<WordSequence, String> {
-        let words = match pattern {
+        let mut readings = match pattern {
             TextPattern::Any => return Ok(WordSequence::AnyWord),
-            TextPattern::Word(text) | TextPattern::Phrase(text) => {
-                fold_words(text).into_iter().map(WordPattern::Exactly).collect()
-            }
-            TextPattern::Wildcard(text) => wildcard_words(text)?,
-            TextPattern::Fuzzy { word, distance, kept } => fuzzy_words(word, *distance, *kept)?,
+            TextPattern::Word(text) | TextPattern::Phrase(text) => literal_readings(text),
+            TextPattern::Wildcard(text) => wildcard_readings(text)?,
+            TextPattern::Fuzzy { word, distance, kept } => vec![fuzzy_words(word, *distance, *kept)?],
             TextPattern::Stem { word, language } => {
-                fold_words(word).iter().map(|word| WordPattern::Stemmed(Stem::of(word, *language))).collect()
+                vec![fold_words(word).iter().map(|word| WordPattern::Stemmed(Stem::of(word, *language))).collect()]
             }
-            TextPattern::Number { low, high } => vec![WordPattern::Number { low: *low, high: *high }],
-            TextPattern::Regex(expression) => vec![regular_expression(expression)?],
+            TextPattern::Number { low, high } => vec![vec![WordPattern::Number { low: *low, high: *high }]],
+            TextPattern::Regex(expression) => vec![vec![regular_expression(expression)?]],
         };
-        if words.is_empty() {
+        readings.retain(|words| !words.is_empty());
+        if readings.is_empty() {
             return Err("this holds nothing that counts as a word, so it can match nothing".into());
         }
-        Ok(WordSequence::Words(words))
+        Ok(WordSequence::Words(readings))
     }
 
-    /// As [`WordSequence::of`], for the lines of a transcript: a bare run of digits is found there however it was spaced.
+    /// As [`WordSequence::of`], for the lines of a transcript: digits are found there however they were spaced.
     pub(super) fn in_transcript(pattern: &TextPattern) -> Result<WordSequence, String> {
         let words = WordSequence::of(pattern)?;
-        match (pattern, &words) {
-            (TextPattern::Word(_), WordSequence::Words(one)) => match &one[..] {
-                [WordPattern::Exactly(run)] if is_digit_run(run) => Ok(WordSequence::Digits(run.clone())),
-                _ => Ok(words),
-            },
-            _ => Ok(words),
-        }
+        let run = match pattern {
+            TextPattern::Word(text) => digit_run(text),
+            _ => None,
+        };
+        Ok(run.map_or(words, WordSequence::Digits))
     }
 }
 
@@ -115,8 +145,24 @@ impl WordSequence {
 /// forty, because each digit more is another two words to look up.
 const DIGIT_RUN: std::ops::RangeInclusive<usize> = 6..=40;
 
-fn is_digit_run(word: &str) -> bool {
-    DIGIT_RUN.contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit())
+/// The digits of a word that holds nothing else but hyphens and slashes.
+fn digit_run(text: &str) -> Option<String> {
+    let is_sign = |c: char| matches!(c, '-' | '/' | '+');
+    let parted = text.chars().all(|c| c.is_alphanumeric() || is_sign(c));
+    let words = fold_words(text);
+    let run = if parted || words.len() == 1 { words.concat() } else { return None };
+    (DIGIT_RUN.contains(&run.len()) && run.bytes().all(|byte| byte.is_ascii_digit())).then_some(run)
+}
+
+/// The words of a text. In a phrase a word may hold the border of two sentences, whoever left out the space there.
+fn literal_readings(text: &str) -> Vec<Vec<WordPattern>> {
+    let mut readings = vec![fold_words(text)];
+    if readings[0].len() > 1 {
+        readings.extend([Borders::AsWritten, Borders::Everywhere].map(|borders| fold_words_between(text, borders)));
+        readings.sort_unstable_by_key(Vec::len);
+        readings.dedup();
+    }
+    readings.into_iter().map(|words| words.into_iter().map(WordPattern::Exactly).collect()).collect()
 }
 
 fn fuzzy_words(word: &str, distance: u8, kept: usize) -> Result<Vec<WordPattern>, String> {
@@ -132,30 +178,49 @@ fn fuzzy_words(word: &str, distance: u8, kept: usize) -> Result<Vec<WordPattern>
     }
 }
 
-fn wildcard_words(text: &str) -> Result<Vec<WordPattern>, String> {
-    let marked: String = text
-        .chars()
-        .map(|c| match c {
-            '*' => STAR,
-            '?' if !is_address(text) => ONE,
+/// A pattern cut as a text is whose wildcards stand for letters, and as one in which they stand for digits.
+fn wildcard_readings(text: &str) -> Result<Vec<Vec<WordPattern>>, String> {
+    let cut = |star: char, one: char| {
+        let marked = text.chars().map(|c| match c {
+            '*' => star,
+            '?' if !is_address(text) => one,
             other => other,
-        })
-        .collect();
-    let mut words = fold_words(&marked);
-    // In scripts without spaces a wildcard at the edge stands alone: the neighbouring character decides.
-    let only_star = |word: &String| word.chars().all(|c| c == STAR);
-    while words.len() > 1 && words.last().is_some_and(only_star) {
+        });
+        fold_words(&marked.collect::<String>())
+    };
+    let of_letters = cut(STAR, ONE);
+    let as_letters = |word: String| word.replace(STAR_DIGIT, "\u{a000}").replace(ONE_DIGIT, "\u{a001}");
+    let of_digits: Vec<String> = cut(STAR_DIGIT, ONE_DIGIT).into_iter().map(as_letters).collect();
+    if of_letters == of_digits {
+        return Ok(vec![wildcard_words(without_lone_stars(of_letters), ".*")?]);
+    }
+    Ok(vec![wildcard_words(of_digits, "\\d.*")?, wildcard_words(of_letters, "\\D.*")?])
+}
+
+fn is_lone_star(word: &str) -> bool {
+    word.chars().all(|c| c == STAR)
+}
+
+/// In scripts without spaces a wildcard at the edge stands alone: the neighbouring character decides.
+fn without_lone_stars(mut words: Vec<String>) -> Vec<String> {
+    while words.len() > 1 && words.last().is_some_and(|word| is_lone_star(word)) {
         words.pop();
     }
-    while words.len() > 1 && words.first().is_some_and(only_star) {
+    while words.len() > 1 && words.first().is_some_and(|word| is_lone_star(word)) {
         words.remove(0);
     }
     words
-        .into_iter()
-        .map(|word| {
-            let Some(first_wildcard) = word.find([STAR, ONE]) else { return Ok(WordPattern::Exactly(word)) };
-            let prefix = word[..first_wildcard].to_owned();
-            let mut expression = String::from("^(?s:");
+}
+
+/// `lone` is what a star that is a word of its own stands for.
+fn wildcard_words(words: Vec<String>, lone: &str) -> Result<Vec<WordPattern>, String> {
+    let pattern = |word: String| {
+        let Some(first_wildcard) = word.find([STAR, ONE]) else { return Ok(WordPattern::Exactly(word)) };
+        let prefix = word[..first_wildcard].to_owned();
+        let mut expression = String::from("^(?s:");
+        if is_lone_star(&word) {
+            expression.push_str(lone);
+        } else {
             for c in word.chars() {
                 match c {
                     STAR => expression.push_str(".*"),
@@ -163,53 +228,11 @@ fn wildcard_words(text: &str) -> Result<Vec<WordPattern>, String> {
                     literal => expression.push_str(&regex::escape(literal.encode_utf8(&mut [0; 4]))),
                 }
             }
-            expression.push_str(")$");
-            Ok(WordPattern::Matching { expression: compiled(&expression)?, prefix })
-        })
-        .collect()
-}
-
-fn regular_expression(expression: &str) -> Result<WordPattern, String> {
-    // By itself first: what is not balanced would otherwise break out of the anchors around it.
-    compiled(expression)?;
-    // Words are folded, so the letters of the expression must be too; escapes such as \W must not, and classes cannot.
-    let mut folded = String::with_capacity(expression.len());
-    let mut literal = String::new();
-    let (mut escaped, mut in_class) = (false, false);
-    for c in expression.chars() {
-        if escaped && matches!(c, 'p' | 'P') {
-            return Err(
-                "Unicode classes (\\p) are not supported: words are compared in lower case, without accents".into()
-            );
         }
-        if in_class && !c.is_ascii() {
-            return Err(format!(
-                "`{c}` inside [ ] is not supported: words are compared without accents; write (a|b) instead"
-            ));
-        }
-        in_class = match c {
-            '[' if !escaped => true,
-            ']' if !escaped => false,
-            _ => in_class,
-        };
-        if escaped || c == '\\' {
-            folded.push_str(&fold(&std::mem::take(&mut literal)));
-            folded.push(c);
-            escaped = !escaped;
-        } else {
-            literal.push(c);
-        }
-    }
-    folded.push_str(&fold(&literal));
-    let expression = compiled(&format!("^(?:{folded})$"))?;
-    Ok(WordPattern::Matching { expression, prefix: String::new() })
-}
-
-fn compiled(expression: &str) -> Result<Regex, String> {
-    regex::RegexBuilder::new(expression).size_limit(MAX_EXPRESSION_BYTES).build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => "the pattern is too large; use fewer repetitions".into(),
-        other => format!("not a regular expression: {}", other.to_string().lines().last().unwrap_or_default()),
-    })
+        expression.push_str(")$");
+        Ok(WordPattern::Matching { expression: compiled(&expression)?, prefix })
+    };
+    words.into_iter().map(pattern).collect()
 }
 
 #[cfg(test)]
@@ -218,9 +241,9 @@ mod tests {
 
     #[track_caller]
     fn check(pattern: TextPattern, word: &str, expected: bool) {
-        let Ok(WordSequence::Words(words)) = WordSequence::of(&pattern) else { panic!("{pattern:?}") };
-        assert_eq!(words.len(), 1, "{words:?}");
-        assert_eq!(words[0].matches(word), expected, "{pattern:?} {word}");
+        let Ok(WordSequence::Words(readings)) = WordSequence::of(&pattern) else { panic!("{pattern:?}") };
+        let found = readings.iter().any(|words| words.len() == 1 && words[0].matches(word));
+        assert_eq!(found, expected, "{pattern:?} {word}");
     }
 
     #[test]
@@ -234,16 +257,23 @@ mod tests {
         check(wildcard("a.*"), "a.b", true);
         check(wildcard("a.*"), "acb", false);
         check(wildcard("CRÈ*"), "creme", true);
+        for pattern in ["192.168.*", "192.168.1.?", "*.1.5", "192.*.5", "*92.168.1.?", "1?2.168.1.5"] {
+            check(wildcard(pattern), "192.168.1.5", true);
+            check(wildcard(pattern), "192.168", false);
+        }
+        check(wildcard("1,?50.00"), "1,250.00", true);
     }
 
     #[test]
     fn wildcards_over_several_words() {
-        let Ok(WordSequence::Words(words)) = WordSequence::of(&TextPattern::Wildcard("ERR-2*".into())) else {
-            panic!()
+        let readings = |text: &str| match WordSequence::of(&TextPattern::Wildcard(text.into())) {
+            Ok(WordSequence::Words(readings)) => readings,
+            other => panic!("{other:?}"),
         };
+        let words = &readings("ERR-2*")[0];
         assert!(words[0].matches("err") && words[1].matches("204") && !words[1].matches("304"));
-        let Ok(WordSequence::Words(words)) = WordSequence::of(&TextPattern::Wildcard("退*".into())) else { panic!() };
-        assert_eq!(words.len(), 1);
+        assert_eq!(readings("退*").iter().map(Vec::len).collect::<Vec<_>>(), [1]);
+        assert_eq!(readings("192.168.*").iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]

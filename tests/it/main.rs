@@ -16,6 +16,7 @@ mod gaps;
 mod history;
 mod hostile;
 mod language;
+mod language_edges;
 mod layering;
 mod masked;
 mod messaging;

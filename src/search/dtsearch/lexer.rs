@@ -144,8 +144,7 @@ impl Lexer<'_, '_> {
                 return self.refuse(length, message, None);
             }
             "andany" => {
-                let message = "`andany` is not built: it only ranks; leave it out with what follows it";
-                return self.refuse(length, message, None);
+                return self.andany(length);
             }
             "&&" | "&" | "||" | "|" => {
                 let (name, token) = if lower.starts_with('&') { ("and", Token::And) } else { ("or", Token::Or) };
@@ -161,10 +160,57 @@ impl Lexer<'_, '_> {
         if FUNCTIONS.contains(&lower.as_str()) && self.text[self.at + length..].starts_with('(') {
             return self.function(&lower, length);
         }
-        if self.proximity(&lower, length) || self.prefix(&word) {
+        if self.proximity(&lower, length) || self.within(&lower) || self.prefix(&word) {
             return;
         }
         self.token(Token::Word(word), length);
+    }
+
+    /// `a andany b` finds what `a` finds: the cure leaves out the rest, up to the end of the parentheses.
+    fn andany(&mut self, length: usize) {
+        let message = "`andany` is not built: it only ranks; leave it out with what follows it";
+        let start = self.at;
+        let after = &self.text[start + length..];
+        let (from, to) = match self.tokens.last() {
+            Some((Token::Word(_) | Token::Quoted(_) | Token::Value(_) | Token::Close | Token::Saved(_), before)) => {
+                let mut depth = 0_usize;
+                let closes = |&(_, c): &(usize, char)| {
+                    depth += usize::from(c == '(');
+                    let closes = c == ')' && depth == 0;
+                    depth = depth.saturating_sub(usize::from(c == ')'));
+                    closes
+                };
+                let end = after.char_indices().find(closes).map_or(after.len(), |(at, _)| at);
+                (before.end, start + length + end)
+            }
+            _ => (start, start + length + (after.len() - after.trim_start_matches(is_space).len())),
+        };
+        self.complaints.add_with_edit(start..start + length, message, Some((from..to, "")));
+        self.token(Token::Bad, length);
+    }
+
+    /// `within 5 words of`, as people write it who know no operator.
+    fn within(&mut self, lower: &str) -> bool {
+        if lower != "within" {
+            return false;
+        }
+        let mut at = self.at + lower.len();
+        let mut next = || {
+            let rest = &self.text[at..];
+            let word = rest.trim_start_matches(is_space);
+            let word = &word[..word.find(ends_word).unwrap_or(word.len())];
+            at += rest.len() - rest.trim_start_matches(is_space).len() + word.len();
+            word.to_ascii_lowercase()
+        };
+        let (distance, words, of) = (next(), next(), next());
+        let is_distance = distance.parse::<u32>().is_ok_and(|distance| distance > 0);
+        if !(is_distance && matches!(words.as_str(), "word" | "words") && of == "of") {
+            return false;
+        }
+        let message = format!("`within {distance} words of` is not an operator of dtSearch; write w/{distance}");
+        self.complaints.add(self.at..at, message, Some(&format!("w/{distance}")));
+        self.token(Token::Near { ordered: false, distance: 1 }, at - self.at);
+        true
     }
 
     /// `date(…)` and its like, up to the closing parenthesis.
@@ -184,7 +230,21 @@ impl Lexer<'_, '_> {
         let Some((name, distance)) = lower.split_once('/') else { return false };
         let digits = distance.bytes().all(|b| b.is_ascii_digit());
         let at = self.at..self.at + length;
+        let number = &distance[..distance.bytes().take_while(u8::is_ascii_digit).count()];
         let (message, cure) = match name {
+            "" if digits && !distance.is_empty() => {
+                (format!("`{lower}` is not an operator of dtSearch; write w{lower}"), format!("w{lower}"))
+            }
+            "" if matches!(distance, "s" | "p") => {
+                let unit = if distance == "s" { "sentence" } else { "paragraph" };
+                let words = if distance == "s" { "w/15" } else { "w/50" };
+                (format!("`{lower}` (same {unit}) is not built; write a number of words: {words}"), words.to_owned())
+            }
+            "w" | "pre" if !digits && number.parse::<u32>().is_ok_and(|number| number > 0) => {
+                let spaced =
+                    format!("{name}/{number} {}", &self.text[at.start + name.len() + 1 + number.len()..at.end]);
+                (format!("`{lower}`: a space is missing behind the distance; to search the text, quote it"), spaced)
+            }
             "w" | "pre" if distance.is_empty() => {
                 ("the distance is missing; write it without a space: w/5".to_owned(), "w/5".to_owned())
             }

@@ -12,7 +12,7 @@ use super::super::proximity::{self, Joint, join};
 use super::super::query::{AttributeRange, Condition, Query, Test, TextPattern, TextQuery};
 use super::super::value;
 use super::lexer::{Spanned, Token, lex};
-use super::word::{Atom, atoms};
+use super::word::{Atom, atoms, signed};
 use std::ops::Range;
 
 /// Reads a query in dtSearch's syntax and keeps the positions of its leaves.
@@ -325,7 +325,18 @@ impl Parser<'_, '_> {
                 match if is_sign { Ok(Vec::new()) } else { atoms(word, is_quoted) } {
                     Ok(atoms) => found.extend(atoms.into_iter().map(|atom| (atom, is_quoted))),
                     Err(fault) if is_quoted => self.complaints.add(span.clone(), fault.message, None),
-                    Err(fault) => self.complaints.fault(span.clone(), &fault),
+                    Err(fault) => {
+                        let before = self.next.checked_sub(2).and_then(|before| self.tokens.get(before));
+                        let is_operand = matches!(before, Some((Token::Word(_) | Token::Quoted(_) | Token::Close, _)));
+                        // `apple -pear`: without the `and` the cure would be a phrase.
+                        let is_signed = word.starts_with(['-', '+']) && fault.replacement == Some(signed(word));
+                        let fault = if is_operand && is_signed {
+                            Fault { replacement: fault.replacement.map(|cure| format!("and {cure}")), ..fault }
+                        } else {
+                            fault
+                        };
+                        self.complaints.fault(span.clone(), &fault);
+                    }
                 }
             }
             if matches!(token, Token::Value(_)) {

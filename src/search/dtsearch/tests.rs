@@ -118,7 +118,15 @@ fn every_unsupported_form_is_refused_by_name() {
     refuses("mail(anna*)", "mail(anna*)", "`mail()` (a recogniser)", "");
     refuses("creditcard(4111*)", "creditcard(4111*)", "`creditcard()` (a recogniser)", "");
     refuses("xfilter(word \"a\")", "xfilter(word \"a\")", "`xfilter()` (a recogniser)", "");
-    refuses("a andany b", "andany", "`andany` is not built", "");
+    refuses("a andany b", "andany", "`andany` is not built", "a");
+    refuses("(a andany b (c)) and d", "andany", "`andany` is not built", "(a) and d");
+    refuses("andany apple", "andany", "`andany` is not built", "apple");
+    refuses("apple w/10pear", "w/10pear", "`w/10pear`: a space is missing", "apple w/10 pear");
+    refuses("apple /5 pear", "/5", "`/5` is not an operator of dtSearch", "apple w/5 pear");
+    refuses("apple /s pear", "/s", "`/s` (same sentence) is not built", "apple w/15 pear");
+    refuses("apple within 5 words of pear", "within 5 words of", "`within 5 words of`", "apple w/5 pear");
+    reads("within 5 words", "\"within 5 words\"");
+    refuses("a%", "a%", "`a%` would match every word of that length", "a");
     refuses("want to cancel", "to", "`to` is a connector of dtSearch", "want \"to\" cancel");
     refuses("a and b or c", "or", "`or` beside the other connector", "(a and b) or c");
     refuses("a or b w/5 c", "a or b w/5 c", "`or` and a distance side by side", "");
@@ -140,7 +148,10 @@ fn every_unsupported_form_is_refused_by_name() {
     refuses("a w/0 b", "w/0", "two words cannot stand in one place", "a w/1 b");
     refuses("a && b", "&&", "`&&` is not an operator of dtSearch; write and", "a and b");
     refuses("a || b", "||", "`||` is not an operator of dtSearch; write or", "a or b");
-    refuses("a -pear", "-pear", "`-` belongs to dtSearch's \"any words\" search", "a pear");
+    refuses("a -pear", "-pear", "`-` belongs to dtSearch's \"any words\" search", "a and not pear");
+    refuses("a and -pear", "-pear", "`-` belongs to dtSearch's", "a and not pear");
+    refuses("-pear", "-pear", "`-` belongs to dtSearch's", "not pear");
+    refuses("a +pear", "+pear", "`+` belongs to dtSearch's", "a and pear");
     refuses("+pear", "+pear", "`+` belongs to dtSearch's \"any words\" search", "pear");
     refuses("refnd~1", "refnd~1", "`~1` is our own syntax", "r%efnd");
     refuses("\"a b\"~3", "~3", "`~3` after a phrase", "\"a b\"");

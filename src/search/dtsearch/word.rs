@@ -62,6 +62,14 @@ pub(super) fn atoms(typed: &str, is_quoted: bool) -> Result<Vec<Atom>, Fault> {
     Ok(vec![Atom::Literal(typed.to_owned())])
 }
 
+/// `-pear` and `+pear` as operators; what stands before them decides whether an `and` belongs there.
+pub(super) fn signed(typed: &str) -> String {
+    match typed.strip_prefix('-') {
+        Some(word) => format!("not {word}"),
+        None => typed.trim_start_matches('+').to_owned(),
+    }
+}
+
 /// What dtSearch has and this does not, and what other languages write.
 fn refuse_unbuilt(typed: &str, is_quoted: bool) -> Result<(), Fault> {
     let bare = |sign: char| typed.trim_matches(sign).to_owned();
@@ -79,7 +87,7 @@ fn refuse_unbuilt(typed: &str, is_quoted: bool) -> Result<(), Fault> {
     {
         let cure = if sign == '-' { "and not word" } else { "and word" };
         return Err(Fault::new(format!("`{sign}` belongs to dtSearch's \"any words\" search; write `{cure}`"))
-            .cured_by(&typed[1..]));
+            .cured_by(signed(typed)));
     }
     if let Some((word, letters)) = typed.rsplit_once('~')
         && !word.ends_with('~')
@@ -125,6 +133,12 @@ fn fuzzy(typed: &str, kinds: usize) -> Result<Vec<Atom>, Fault> {
         ))
         .cured_by(word));
     }
+    if fold_words(&word).iter().any(|folded| folded.chars().count() <= differences) {
+        return Err(Fault::new(format!(
+            "`{typed}` would match every word of that length: a fuzzy word has to be longer than the letters that may differ"
+        ))
+        .cured_by(word));
+    }
     if differences > MOST_DIFFERENCES {
         let mut fewer = typed.to_owned();
         for _ in MOST_DIFFERENCES..differences {
@@ -146,7 +160,11 @@ fn fuzzy(typed: &str, kinds: usize) -> Result<Vec<Atom>, Fault> {
 /// `N===`: a digit for each `=`. Cut at punctuation, as the words of a transcript are.
 fn digits(typed: &str) -> Result<Vec<Atom>, Fault> {
     let is_sign = |c: char| matches!(c, '=' | '*' | '?');
-    let pieces = typed.split(|c: char| !c.is_alphanumeric() && !is_sign(c)).filter(|piece| !piece.is_empty());
+    // Stops and commas between digits are inside a word there: 192.168.1.===.
+    let is_number = typed.chars().all(|c| c.is_ascii_digit() || is_sign(c) || matches!(c, '.' | ','));
+    let is_gap = |c: char| !c.is_alphanumeric() && !is_sign(c) && !is_number;
+    let typed = typed.trim_matches(['.', ',']);
+    let pieces = typed.split(is_gap).filter(|piece| !piece.is_empty());
     let mut atoms = Vec::new();
     for piece in pieces {
         if !piece.contains('=') {
