@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use crate::archive::ArchiveError;
 
+use super::auth::OAuth1Keys;
+
 /// Why a run could not begin, or ended before its work was done.
 #[derive(Debug, thiserror::Error)]
 pub enum AcquireError {
@@ -58,12 +60,15 @@ impl AcquireError {
     /// The sentences a person needs after the error itself: what was said, what to check.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            AcquireError::Unauthorized { said, hints, .. } => {
+            AcquireError::Unauthorized { said, hints, variables, .. } => {
                 let mut lines = hints.clone();
                 if !said.is_empty() {
                     lines.push(format!("the server said: {said}"));
                 }
-                lines.push("check that all four values belong to one API key and that the key is enabled".to_owned());
+                if **variables == OAuth1Keys::VARIABLES {
+                    let four = "check that all four values belong to one API key and that the key is enabled";
+                    lines.push(four.to_owned());
+                }
                 lines
             }
             AcquireError::Forbidden { said, .. } => {

@@ -19,6 +19,7 @@ mod host;
 mod http;
 mod intervals;
 mod listing;
+mod memory;
 mod operations;
 mod passes;
 mod plan;
@@ -142,6 +143,7 @@ async fn run(
     );
     streams.extend(followed);
 
+    let unauthorised = apis::nothing_authorised(settings, &domain, &streams);
     if !settings.keep_sessions {
         settings.sessions.close(&engine.http).await;
     }
@@ -153,7 +155,8 @@ async fn run(
         clock_offset_ms: engine.http.clock_offset_ms(),
         domain,
     };
-    report.stopped = engine.take_stop().map(|stop| stop.into_error(settings, &engine.http, &report.domain));
+    let stopped = engine.take_stop().map(|stop| stop.into_error(settings, &engine.http, &report.domain));
+    report.stopped = stopped.or(unauthorised);
     Ok(report)
 }
 
@@ -286,7 +289,7 @@ async fn find(
         }
         let is_refused = |problem: &Problem| matches!(problem.kind, ProblemKind::Forbidden | ProblemKind::Gone);
         let was_refused = calls == 0 && problems.iter().any(is_refused);
-        let skipped = was_refused && choice.mode == StreamMode::Auto;
+        let skipped = was_refused && choice.mode == StreamMode::Auto && !known.answered;
         forbidden.extend(problems.iter().filter(|problem| problem.kind == ProblemKind::Forbidden).cloned());
         if skipped {
             problems.clear();

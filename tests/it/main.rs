@@ -23,6 +23,7 @@ mod oauth;
 mod openpgp;
 mod operations;
 mod reading;
+mod refusals;
 mod repair;
 mod salvage;
 mod saved;
