@@ -54,7 +54,7 @@ pub use host::{HostRefusal, HostRule};
 pub use operations::OperationsApi;
 pub use passes::followed_until;
 pub use plan::{ListingPlan, WorkList, wanted, work_list};
-pub use polled::{MethodAsked, asked_of, lost_figures, polled_until};
+pub use polled::{MethodAsked, asked_of, figure_cursors, lost_figures, polled_until};
 pub use probe::{ApiProbe, ProbeReport};
 pub use refetch::{LostFile, expires_ms, refetch};
 pub use report::{
@@ -165,7 +165,12 @@ async fn run(
 /// # Errors
 /// [`AcquireError::Configuration`]. What the APIs answer is in the report.
 pub async fn probe(settings: &AcquireSettings) -> Result<ProbeReport, AcquireError> {
-    let engine = begin(settings, Arc::new(|_| {}), Cancel::never())?;
+    // What lacks a key is a line of the report like all others, as long as there is something to ask with.
+    let mut checked = settings.clone();
+    if settings.client.is_some() || settings.login.is_some() {
+        checked.streams.iter_mut().for_each(|choice| choice.mode = StreamMode::Auto);
+    }
+    let engine = begin(&checked, Arc::new(|_| {}), Cancel::never())?;
     let domain = domain_check(&engine, settings).await;
     let report = probe::probe_all(&engine, settings, domain).await;
     settings.sessions.close(&engine.http).await;
@@ -268,6 +273,25 @@ async fn find(
             }
             Scope::Only(lost) => refetch::calls(lost, settings, source.stream(), &rules),
         };
+        // It is left out, unless it has answered before: then the key is what is lacking.
+        let missing = settings.keys.missing();
+        if !missing.is_empty() {
+            let (stream, skipped) = (source.stream().to_owned(), !known.answered);
+            let reason = data_access::without_key(&missing);
+            let (name, kind) = ("API key".to_owned(), ProblemKind::NoService);
+            let problem = Problem { stream: stream.clone(), name, kind, reason, attempts: 0 };
+            found.push(Found {
+                name: stream,
+                wanted,
+                windows: WindowCounts::of(&known.windows),
+                work: WorkList::default(),
+                calls: 0,
+                skipped,
+                problems: if skipped { Vec::new() } else { vec![problem] },
+                mean_bytes: None,
+            });
+            continue;
+        }
         let recorder = record.then_some(archive);
         let is_first = found.is_empty();
         let Listed { mut files, mut problems, calls } =
@@ -410,6 +434,7 @@ impl Found {
             skipped: self.skipped,
             problems: self.problems,
             questions: Vec::new(),
+            lost: Vec::new(),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::archive::{Archive, ArchiveError, ArchivedFile, ListingOutcome, Publis
 
 use super::apis::{base_of, is_refusal};
 use super::asking::{Received, SharedSegment, keep, lock, receive};
+use super::data_access::without_key;
 use super::domain::DomainCheck;
 use super::engine::{Engine, GivenUp, Stop, blocking, join};
 use super::error::{Fault, Problem, ProblemKind};
@@ -53,7 +54,7 @@ pub(super) fn place_of(
     }
     let missing = settings.keys.missing();
     if !missing.is_empty() {
-        return Err(format!("this API takes an API key only, and these are not set: {}", missing.join(", ")));
+        return Err(without_key(&missing));
     }
     Ok((base, Arc::new(Authorizer::keys())))
 }

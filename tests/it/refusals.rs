@@ -1,7 +1,9 @@
 //! Keys that are wrong, or may no more: never taken for an account that has not got these APIs.
 
-use crate::support::{Lab, Vault, keys, world};
-use chatvault::simulator::{Credentials, Fault, MessagingConfig, Rule, Script, SimulatorConfig, Target};
+use crate::support::{Lab, Run, Vault, keys, world};
+use chatvault::simulator::{
+    ClientCredentials, Credentials, Fault, MessagingConfig, Rule, Script, SimulatorConfig, Target,
+};
 
 const QUERIES: [Target; 4] = [Target::Operations, Target::AgentMetrics, Target::MessagingSearch, Target::HistorySearch];
 const STREAMS: [&str; 5] =
@@ -59,6 +61,69 @@ fn permissions_that_are_taken_away_are_told() {
         for name in STREAMS {
             let stream = status["streams"].as_array().unwrap().iter().find(|stream| stream["stream"] == name).unwrap();
             assert_eq!(stream["is_failing"], true, "{status:#}");
+        }
+    }
+}
+
+/// Client credentials open conversations, chats and agents now; what takes an API key alone is left out of "auto".
+#[test]
+fn without_an_api_key_the_other_streams_come() {
+    let lab = lab(vec![]);
+    let vault = lab.history_vault("2d");
+    let path = vault.path().join("vault.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let with = |files: &str| {
+        let section = format!("[streams]\n\"data-access/engagement\" = \"{files}\"\n");
+        std::fs::write(&path, text.replace("[streams]\n", &section)).unwrap();
+    };
+    let client = ClientCredentials::default();
+    let run = |arguments: &[&str]| {
+        let mut command = vault.command(arguments);
+        for name in ["APP_KEY", "APP_SECRET", "ACCESS_TOKEN", "ACCESS_TOKEN_SECRET"] {
+            command.env_remove(format!("CHATVAULT_{name}"));
+        }
+        command.env("CHATVAULT_CLIENT_ID", &client.client_id).env("CHATVAULT_CLIENT_SECRET", &client.client_secret);
+        Run::of(command.output().unwrap())
+    };
+    with("auto");
+    let plan = run(&["plan"]).exits(0);
+    assert!(plan.stdout.contains("data-access/engagement: it takes an API key only"), "{}", plan.stdout);
+    let sync = run(&["sync"]).exits(0);
+    assert!(sync.stderr.contains("data-access/engagement: it takes an API key only"), "{}", sync.stderr);
+    assert!(vault.files().keys().any(|file| file.starts_with("messaging-interactions/")), "{}", sync.all());
+    let doctor = run(&["doctor"]).exits(0);
+    assert!(doctor.stdout.contains("note  data-access/engagement"), "{}", doctor.stdout);
+
+    with("on");
+    for command in ["plan", "sync"] {
+        let refused = run(&[command]).exits(2);
+        let told = ["CHATVAULT_APP_KEY", "\"auto\"", "CHATVAULT_CLIENT_ID", "CHATVAULT_USERNAME"];
+        assert!(told.iter().all(|name| refused.stderr.contains(name)), "{}", refused.stderr);
+    }
+    let doctor = run(&["doctor"]).exits(2);
+    assert!(doctor.stdout.contains("BAD   data-access/engagement"), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("ok    messaging-interactions"), "{}", doctor.stdout);
+
+    // What has answered before is missed.
+    vault.run(&["sync"]).exits(0);
+    with("auto");
+    assert!(run(&["sync"]).exits(3).stdout.contains("no_service"));
+}
+
+/// What a question reaches to is not yet known of: nobody can say before the end of its ten minutes what they will bring.
+#[test]
+fn nothing_is_called_followed_that_has_not_happened() {
+    let lab = lab(vec![]);
+    let vault = queries_vault(&lab);
+    for _ in 0..2 {
+        vault.run(&["sync"]).exits(0);
+        let status = vault.json(&["watch", "--status"], 0);
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        for stream in status["streams"].as_array().unwrap() {
+            if let Some(until) = stream["complete_until"].as_str() {
+                let until: jiff::Timestamp = until.parse().unwrap();
+                assert!(until.as_millisecond() <= now_ms, "{status:#}");
+            }
         }
     }
 }
