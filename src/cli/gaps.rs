@@ -90,9 +90,9 @@ fn read(archive: &Archive, settings: &settings::Settings, now_ms: i64) -> Result
         }
         if let Some(api) = OperationsApi::of_stream(stream) {
             ledger.remarks.extend(remarks(archive, api)?);
-            let (windows, acceptances) = figures::holes(archive, api, now_ms)?;
-            ledger.windows.extend(windows);
-            ledger.acceptances.extend(acceptances);
+            let holes = figures::holes(archive, api, now_ms)?;
+            ledger.windows.extend(holes.windows);
+            ledger.acceptances.extend(holes.acceptances);
             continue;
         }
         let coverage = archive.coverage_of(stream, &rules)?;

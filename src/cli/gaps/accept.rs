@@ -40,7 +40,7 @@ pub(super) fn run(args: &GapsAccept, vault: &Path, output: &Output) -> Result<Ex
     };
     let windows = match method {
         Some((api, _)) => {
-            let (mut windows, _) = figures::holes(&archive, api, rules.now_ms)?;
+            let mut windows = figures::holes(&archive, api, rules.now_ms)?.windows;
             windows.retain(|(stream, _)| *stream == args.stream);
             Some(windows.into_iter().map(|(_, window)| window).collect())
         }

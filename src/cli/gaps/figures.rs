@@ -16,13 +16,17 @@ pub(super) fn method_of(stream: &str) -> Option<(OperationsApi, &str)> {
     Some((OperationsApi::of_stream(api)?, call))
 }
 
-/// The holes in the figures of an API, each cut into hours, with the names under which they are listed; and what was accepted
-/// of them.
-pub(super) fn holes(
-    archive: &Archive,
-    api: OperationsApi,
-    now_ms: i64,
-) -> Result<(Vec<(String, WindowCoverage)>, Vec<Acceptance>), Failure> {
+/// What is lacking of an API.
+#[derive(Default)]
+pub(super) struct Holes {
+    /// Each cut into hours, with the name under which it is listed.
+    pub(super) windows: Vec<(String, WindowCoverage)>,
+    /// What was accepted of them.
+    pub(super) acceptances: Vec<Acceptance>,
+}
+
+/// The holes in the figures of an API.
+pub(super) fn holes(archive: &Archive, api: OperationsApi, now_ms: i64) -> Result<Holes, Failure> {
     let forgotten_ms = now_ms - KEPT_MS;
     let mut found: Vec<(&str, Window)> =
         lost_figures(archive, api)?.into_iter().map(|lost| (lost.call, lost.window)).collect();
@@ -32,8 +36,7 @@ pub(super) fn holes(
             found.push((call, Window { start_ms: cursor.max(forgotten_ms), end_ms: now_ms }));
         }
     }
-    let mut windows = Vec::new();
-    let mut acceptances = Vec::new();
+    let mut holes = Holes::default();
     let mut calls: Vec<&str> = found.iter().map(|(call, _)| *call).collect();
     calls.sort_unstable();
     calls.dedup();
@@ -42,12 +45,12 @@ pub(super) fn holes(
         let accepted = archive.acceptances_in(&stream)?;
         for (_, window) in found.iter().filter(|(of, _)| *of == call) {
             for hour in hours(*window) {
-                windows.push((stream.clone(), judged(hour, forgotten_ms, &accepted)));
+                holes.windows.push((stream.clone(), judged(hour, forgotten_ms, &accepted)));
             }
         }
-        acceptances.extend(accepted);
+        holes.acceptances.extend(accepted);
     }
-    Ok((windows, acceptances))
+    Ok(holes)
 }
 
 fn judged(hour: Window, forgotten_ms: i64, acceptances: &[Acceptance]) -> WindowCoverage {
