@@ -1,31 +1,33 @@
 //! Which query APIs a run follows, where each is, and what it is authorised with.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::archive::{Archive, ArchivedFile, Sha256Hex};
+use crate::archive::{Archive, ArchivedFile, Listing, Sha256Hex};
 
 use super::asking::lock;
 use super::auth::OAuth1Keys;
 use super::domain::DomainCheck;
-use super::engine::{Engine, Stop};
-use super::error::{Problem, ProblemKind};
+use super::engine::{Engine, Stop, blocking};
+use super::error::{AcquireError, Problem, ProblemKind};
 use super::follow::Follow;
 use super::history::HistoryApi;
 use super::http::Http;
+use super::memory::Memory;
 use super::passes::Schedule;
-use super::polling::Memory;
 use super::report::StreamReport;
 use super::settings::{AcquireSettings, HistoryChoice, StreamMode};
 use super::source::ApiRequest;
 use super::token::Authorizer;
 
 /// Polls and follows every query API of the settings, one after the other. Figures come first: they are few calls, and
-/// LivePerson forgets them soonest.
+/// LivePerson forgets them soonest. In the rounds of a watch conversations come first: they are what is to be here soon, and the
+/// figures of a day ago are not at stake.
 pub(super) async fn follow_all(
     engine: &Engine,
     settings: &AcquireSettings,
@@ -37,7 +39,7 @@ pub(super) async fn follow_all(
     if lock(&settings.sessions.memory).holds_segments() {
         return rest(engine, settings, domain, archive, published).await;
     }
-    match super::engine::blocking(archive, Archive::seal_left_over).await {
+    match blocking(archive, Archive::seal_left_over).await {
         Ok(sealed) => {
             for file in sealed {
                 let _ = engine.unless_ended(published.send(file.file().clone())).await;
@@ -58,13 +60,19 @@ async fn rest(
     archive: &Archive,
     published: &mpsc::Sender<ArchivedFile>,
 ) -> Vec<(String, StreamReport)> {
-    let mut reports = super::polling::poll_all(engine, settings, domain, archive, published).await;
+    let mut reports = Vec::new();
+    if !settings.keep_sessions {
+        reports.extend(super::polling::poll_all(engine, settings, domain, archive, published).await);
+    }
     for choice in &settings.histories {
         if engine.is_ending() {
             break;
         }
         let report = follow_one(engine, settings, domain, archive, published, *choice).await;
         reports.push((choice.api.stream().to_owned(), report));
+    }
+    if settings.keep_sessions {
+        reports.extend(super::polling::poll_all(engine, settings, domain, archive, published).await);
     }
     reports
 }
@@ -82,7 +90,8 @@ async fn follow_one(
     let (base, authorizer) = match prepared {
         Ok(prepared) => prepared,
         Err(reason) => {
-            let mut report = StreamReport { skipped: choice.mode == StreamMode::Auto, ..StreamReport::default() };
+            let skipped = choice.mode == StreamMode::Auto && !was_answered(engine, archive, api).await;
+            let mut report = StreamReport { skipped, ..StreamReport::default() };
             if !report.skipped {
                 let (stream, name) = (api.stream().to_owned(), api.title().to_owned());
                 report.note(Problem { stream, name, kind: ProblemKind::NoService, reason, attempts: 0 });
@@ -100,6 +109,8 @@ async fn follow_one(
         archive,
         schedule: Schedule { api, start: settings.start, now_ms: settings.clock.now_ms() },
         mode: choice.mode,
+        is_round: settings.keep_sessions,
+        was_answered: AtomicBool::new(false),
     };
     let mut report = follow.run(published).await;
     for problem in report.problems.iter_mut().filter(|problem| problem.kind == ProblemKind::Unauthorized) {
@@ -108,15 +119,60 @@ async fn follow_one(
     if choice.mode == StreamMode::Auto
         && report.listing_calls == 0
         && report.problems.iter().any(|problem| is_refusal(problem.kind))
+        && !was_answered(engine, archive, api).await
     {
         report = StreamReport { skipped: true, ..StreamReport::default() };
     }
     report
 }
 
-/// What means, in an optional stream, that it is not for these keys.
+/// What means, in an optional stream that was never answered, that it is not for these keys. A 401 never does: it says that the
+/// keys are no good, and nothing about the stream.
 pub(super) fn is_refusal(kind: ProblemKind) -> bool {
-    matches!(kind, ProblemKind::Forbidden | ProblemKind::Gone | ProblemKind::Unauthorized)
+    matches!(kind, ProblemKind::Forbidden | ProblemKind::Gone)
+}
+
+/// Whether a history API was ever answered, as the ledger tells. A ledger that cannot be read ends the run.
+async fn was_answered(engine: &Engine, archive: &Archive, api: HistoryApi) -> bool {
+    let names = Schedule { api, start: std::time::Duration::ZERO, now_ms: 0 }.streams();
+    let found = blocking(archive, move |archive| {
+        for name in names {
+            if archive.listings_in(&name)?.iter().any(Listing::is_answered) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    });
+    found.await.unwrap_or_else(|error| {
+        engine.stop(Stop::Archive(error));
+        true
+    })
+}
+
+/// The error of a run in which nothing could be authorised: a 401, and not one answer of any stream. `None` for all others, and
+/// for a round of a watch whose keys have worked before: that goes on, and says which streams fail.
+pub(super) fn nothing_authorised(
+    settings: &AcquireSettings,
+    domain: &DomainCheck,
+    streams: &BTreeMap<String, StreamReport>,
+) -> Option<AcquireError> {
+    let mut memory = lock(&settings.sessions.memory);
+    memory.was_authorised |= streams.values().any(|stream| stream.listing_calls > 0 || stream.downloaded > 0);
+    if memory.was_authorised {
+        return None;
+    }
+    drop(memory);
+    let mut problems = streams.values().flat_map(|stream| &stream.problems);
+    let refused = problems.find(|problem| problem.kind == ProblemKind::Unauthorized)?;
+    let variables =
+        settings.sessions.authorizer(settings, domain).map_or(&OAuth1Keys::VARIABLES[..], |with| with.variables());
+    Some(AcquireError::Unauthorized {
+        api: "LivePerson",
+        account: settings.account_id.clone(),
+        variables,
+        said: refused.reason.clone(),
+        hints: Vec::new(),
+    })
 }
 
 /// Where an API is, and what its calls are authorised with; or the reason why one of them is not known.

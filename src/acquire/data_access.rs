@@ -86,6 +86,11 @@ impl DataAccess {
     }
 }
 
+/// Why nothing can be asked where there is no API key.
+pub(super) fn without_key(missing: &[&str]) -> String {
+    format!("this API takes an API key only, and these are not set: {}", missing.join(", "))
+}
+
 /// Asks for a version of the schema: a number, or `latest`.
 pub(super) fn schema_request(base: &Url, account_id: &str, version: &str) -> ApiRequest {
     let mut url = base.clone();

@@ -7,12 +7,20 @@ use serde::Serialize;
 
 use crate::archive::ArchiveError;
 
+use super::auth::OAuth1Keys;
+
 /// Why a run could not begin, or ended before its work was done.
 #[derive(Debug, thiserror::Error)]
 pub enum AcquireError {
     /// A setting cannot work (exit 2). The text names the setting and what would be right.
     #[error("bad configuration: {0}")]
     Configuration(String),
+    /// A stream that is on takes an API key alone, and its values are not all set (exit 2).
+    #[error("bad configuration: these are not set: {} (or NAME_FILE)", .missing.join(", "))]
+    NoApiKey {
+        /// The variables that are empty.
+        missing: Vec<&'static str>,
+    },
     /// LivePerson refused the keys with 401 (exit 6).
     #[error("{api} refused the keys of account {account} (401): {}", .variables.join(", "))]
     Unauthorized {
@@ -58,12 +66,15 @@ impl AcquireError {
     /// The sentences a person needs after the error itself: what was said, what to check.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            AcquireError::Unauthorized { said, hints, .. } => {
+            AcquireError::Unauthorized { said, hints, variables, .. } => {
                 let mut lines = hints.clone();
                 if !said.is_empty() {
                     lines.push(format!("the server said: {said}"));
                 }
-                lines.push("check that all four values belong to one API key and that the key is enabled".to_owned());
+                if **variables == OAuth1Keys::VARIABLES {
+                    let four = "check that all four values belong to one API key and that the key is enabled";
+                    lines.push(four.to_owned());
+                }
                 lines
             }
             AcquireError::Forbidden { said, .. } => {
@@ -80,6 +91,16 @@ impl AcquireError {
             AcquireError::RateLimited { .. } => {
                 vec!["wait some minutes, or lower [sync] requests_per_second and connections".to_owned()]
             }
+            AcquireError::NoApiKey { missing } if missing.len() < OAuth1Keys::VARIABLES.len() => {
+                vec!["an API key has four values, and the others are set".to_owned()]
+            }
+            AcquireError::NoApiKey { .. } => vec![
+                "Data Access takes an API key alone; without one set its streams to \"off\" or \"auto\" under [streams]"
+                    .to_owned(),
+                "conversations, chats and agents now take CHATVAULT_CLIENT_ID and CHATVAULT_CLIENT_SECRET too, or \
+                 CHATVAULT_USERNAME and CHATVAULT_PASSWORD"
+                    .to_owned(),
+            ],
             _ => Vec::new(),
         }
     }

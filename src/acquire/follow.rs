@@ -7,6 +7,7 @@
 //! number of different ids, else the search is made again, and then cut. Nothing is taken from an answer but ids and flags.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -20,6 +21,7 @@ use super::engine::{Engine, GivenUp, Stop, blocking, join};
 use super::error::{Fault, ProblemKind};
 use super::history::{Filter, HistoryApi, Page, STEP_MS};
 use super::listing::window_name;
+use super::memory::in_time;
 use super::passes::{Axis, Pass, Schedule, floor, halves};
 use super::plan::millis;
 use super::report::{AcquireEvent, StreamReport};
@@ -46,6 +48,10 @@ pub(super) struct Follow<'r> {
     pub(super) schedule: Schedule,
     /// What a refusal means.
     pub(super) mode: StreamMode,
+    /// This is a round of a watch.
+    pub(super) is_round: bool,
+    /// Whether the ledger holds an answer of any pass; false until the passes are known.
+    pub(super) was_answered: AtomicBool,
 }
 
 /// What one search or pass came to.
@@ -274,7 +280,8 @@ impl Follow<'_> {
         let page = self
             .engine
             .with_retries_of_api(name, &self.engine.policy, || async {
-                let received = receive(self.engine, self.authorizer, request).await?;
+                let asking = receive(self.engine, self.authorizer, request);
+                let received = in_time(self.sessions, self.is_round, self.api.stream(), asking).await?;
                 let retry_after = received.retry_after;
                 let answer = &received.answer;
                 let read = self.api.read(answer);
@@ -327,8 +334,12 @@ impl Follow<'_> {
                 let ids = found.ids.clone();
                 blocking(self.archive, move |archive| archive.record_followed(&stream, part, &ids)).await
             }
-            // A stream that is not for these keys has no history of failures.
-            Err(GivenUp::Failed { kind, .. }) if self.mode == StreamMode::Auto && is_refusal(*kind) => Ok(()),
+            // A stream that is not for these keys has no history of failures; one that was answered once has.
+            Err(GivenUp::Failed { kind, .. })
+                if self.mode == StreamMode::Auto && is_refusal(*kind) && !self.was_answered.load(Ordering::Relaxed) =>
+            {
+                Ok(())
+            }
             Err(GivenUp::Failed { reason, .. }) => {
                 let failed = ListingOutcome::Failed { reason: reason.clone() };
                 blocking(self.archive, move |archive| archive.record_listing(&stream, part, &failed)).await
@@ -352,6 +363,7 @@ impl Follow<'_> {
             names.into_iter().map(|name| Ok((name.clone(), archive.listings_in(&name)?))).collect()
         });
         let listings: BTreeMap<String, Vec<Listing>> = listings.await?;
+        self.was_answered.store(listings.values().flatten().any(Listing::is_answered), Ordering::Relaxed);
         match listings[self.api.stream()].first() {
             Some(first) => Ok((None, self.schedule.due(first.asked.end_ms, &listings))),
             None => {

@@ -318,6 +318,36 @@ async fn tokens_are_asked_for_once_and_renewed_when_they_end() {
     );
 }
 
+/// An optional API that was answered once is enabled: a refusal is a failure from then on.
+#[tokio::test]
+async fn an_optional_api_that_is_refused_after_it_answered_fails() {
+    for api in HistoryApi::ALL {
+        let mut lab = Lab::new(api, vec![], |_| ()).await;
+        lab.settings.histories[0].mode = StreamMode::Auto;
+        assert!(lab.sync().await.is_complete());
+        lab.pass(HOUR_MS);
+        // The same account at a host that refuses.
+        let refused = Lab::new(
+            api,
+            vec![
+                Rule::always(Target::MessagingSearch, Fault::Status(403)),
+                Rule::always(Target::HistorySearch, Fault::Status(403)),
+            ],
+            |_| (),
+        )
+        .await;
+        lab.settings.services.clone_from(&refused.settings.services);
+        lab.settings.data_access.clone_from(&refused.settings.data_access);
+        lab.settings.sessions = Sessions::default();
+        let report = lab.sync().await;
+        let stream = &report.streams[api.stream()];
+        assert!(!stream.skipped && stream.failed == 1, "{report:?}");
+        let schedule = passes::Schedule { api, start: Duration::ZERO, now_ms: 0 };
+        let mut last = schedule.streams().into_iter().flat_map(|name| lab.archive.listings_in(&name).unwrap());
+        assert!(last.any(|listing| !listing.is_answered()), "{}", api.stream());
+    }
+}
+
 #[tokio::test]
 async fn a_login_is_ended_with_a_logout() {
     let mut lab = Lab::new(HistoryApi::Messaging, vec![], |_| ()).await;

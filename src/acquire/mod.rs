@@ -19,6 +19,7 @@ mod host;
 mod http;
 mod intervals;
 mod listing;
+mod memory;
 mod operations;
 mod passes;
 mod plan;
@@ -53,7 +54,7 @@ pub use host::{HostRefusal, HostRule};
 pub use operations::OperationsApi;
 pub use passes::followed_until;
 pub use plan::{ListingPlan, WorkList, wanted, work_list};
-pub use polled::{MethodAsked, asked_of, lost_figures, polled_until};
+pub use polled::{MethodAsked, asked_of, figure_cursors, lost_figures, polled_until};
 pub use probe::{ApiProbe, ProbeReport};
 pub use refetch::{LostFile, expires_ms, refetch};
 pub use report::{
@@ -142,6 +143,7 @@ async fn run(
     );
     streams.extend(followed);
 
+    let unauthorised = apis::nothing_authorised(settings, &domain, &streams);
     if !settings.keep_sessions {
         settings.sessions.close(&engine.http).await;
     }
@@ -153,7 +155,8 @@ async fn run(
         clock_offset_ms: engine.http.clock_offset_ms(),
         domain,
     };
-    report.stopped = engine.take_stop().map(|stop| stop.into_error(settings, &engine.http, &report.domain));
+    let stopped = engine.take_stop().map(|stop| stop.into_error(settings, &engine.http, &report.domain));
+    report.stopped = stopped.or(unauthorised);
     Ok(report)
 }
 
@@ -162,7 +165,12 @@ async fn run(
 /// # Errors
 /// [`AcquireError::Configuration`]. What the APIs answer is in the report.
 pub async fn probe(settings: &AcquireSettings) -> Result<ProbeReport, AcquireError> {
-    let engine = begin(settings, Arc::new(|_| {}), Cancel::never())?;
+    // What lacks a key is a line of the report like all others, as long as there is something to ask with.
+    let mut checked = settings.clone();
+    if settings.client.is_some() || settings.login.is_some() {
+        checked.streams.iter_mut().for_each(|choice| choice.mode = StreamMode::Auto);
+    }
+    let engine = begin(&checked, Arc::new(|_| {}), Cancel::never())?;
     let domain = domain_check(&engine, settings).await;
     let report = probe::probe_all(&engine, settings, domain).await;
     settings.sessions.close(&engine.http).await;
@@ -265,6 +273,25 @@ async fn find(
             }
             Scope::Only(lost) => refetch::calls(lost, settings, source.stream(), &rules),
         };
+        // It is left out, unless it has answered before: then the key is what is lacking.
+        let missing = settings.keys.missing();
+        if !missing.is_empty() {
+            let (stream, skipped) = (source.stream().to_owned(), !known.answered);
+            let reason = data_access::without_key(&missing);
+            let (name, kind) = ("API key".to_owned(), ProblemKind::NoService);
+            let problem = Problem { stream: stream.clone(), name, kind, reason, attempts: 0 };
+            found.push(Found {
+                name: stream,
+                wanted,
+                windows: WindowCounts::of(&known.windows),
+                work: WorkList::default(),
+                calls: 0,
+                skipped,
+                problems: if skipped { Vec::new() } else { vec![problem] },
+                mean_bytes: None,
+            });
+            continue;
+        }
         let recorder = record.then_some(archive);
         let is_first = found.is_empty();
         let Listed { mut files, mut problems, calls } =
@@ -286,7 +313,7 @@ async fn find(
         }
         let is_refused = |problem: &Problem| matches!(problem.kind, ProblemKind::Forbidden | ProblemKind::Gone);
         let was_refused = calls == 0 && problems.iter().any(is_refused);
-        let skipped = was_refused && choice.mode == StreamMode::Auto;
+        let skipped = was_refused && choice.mode == StreamMode::Auto && !known.answered;
         forbidden.extend(problems.iter().filter(|problem| problem.kind == ProblemKind::Forbidden).cloned());
         if skipped {
             problems.clear();
@@ -407,6 +434,7 @@ impl Found {
             skipped: self.skipped,
             problems: self.problems,
             questions: Vec::new(),
+            lost: Vec::new(),
         }
     }
 }

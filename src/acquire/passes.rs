@@ -159,7 +159,8 @@ pub(super) fn reached(mut windows: Vec<Window>) -> Option<i64> {
 }
 
 /// Up to when a history API has been followed without a hole, epoch milliseconds: everything that it told of changes until
-/// then is archived. `None` before the first run.
+/// then is archived. Questions reach to the next full ten minutes, answers to the moment at which they were given. `None` before
+/// the first run.
 ///
 /// # Errors
 /// Ledger errors.
@@ -168,7 +169,15 @@ pub fn followed_until(archive: &Archive, api: HistoryApi) -> Result<Option<i64>,
         HistoryApi::Messaging => api.stream().to_owned(),
         HistoryApi::Engagement => format!("{}/{BACKFILL}", api.stream()),
     };
-    Ok(cursor(&archive.listings_in(&main)?))
+    Ok(known_until(archive.listings_in(&main)?))
+}
+
+/// The cursor of listings, each of which knows nothing of what came after it.
+fn known_until(mut listings: Vec<Listing>) -> Option<i64> {
+    for listing in &mut listings {
+        listing.asked.end_ms = listing.asked.end_ms.min(listing.listed_ms.max(listing.asked.start_ms));
+    }
+    cursor(&listings)
 }
 
 /// Two parts that meet on a step of ten minutes; `None` for what is one step or less.
@@ -209,6 +218,18 @@ mod tests {
             listing(5, 12, ListingKind::Files),
         ];
         assert_eq!(cursor(&listings), Some(12));
+    }
+
+    #[test]
+    fn nothing_is_known_of_the_time_after_an_answer() {
+        let answered =
+            |start_ms, end_ms, listed_ms| Listing { listed_ms, ..listing(start_ms, end_ms, ListingKind::Files) };
+        assert_eq!(known_until(vec![]), None);
+        assert_eq!(known_until(vec![answered(0, 10, 99)]), Some(10));
+        assert_eq!(known_until(vec![answered(0, 10, 99), answered(10, 120, 113)]), Some(113));
+        // The next question begins before the end of the last one, so the clipped ends leave no hole.
+        assert_eq!(known_until(vec![answered(0, 120, 113), answered(100, 130, 124)]), Some(124));
+        assert_eq!(known_until(vec![answered(50, 120, 13)]), Some(50), "a clock that was wrong");
     }
 
     #[test]

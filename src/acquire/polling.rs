@@ -5,7 +5,6 @@
 //! an interval method costs one call per five minutes at most, a stretch of time one an hour, a state one per round. A method
 //! that is refused stops no other. What could not be asked for in time is written into the ledger as lost, and told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
@@ -15,15 +14,18 @@ use crate::archive::{Archive, ArchiveError, ArchivedFile, ListingOutcome, Publis
 
 use super::apis::{base_of, is_refusal};
 use super::asking::{Received, SharedSegment, keep, lock, receive};
+use super::data_access::without_key;
 use super::domain::DomainCheck;
 use super::engine::{Engine, GivenUp, Stop, blocking, join};
 use super::error::{Fault, Problem, ProblemKind};
 use super::heard::{Heard, MOST_SKILLS, read};
 use super::intervals::{MINUTE_MS, Moves, ServerTime, covered, due, is_longest, moved};
 use super::listing::window_name;
+use super::memory::in_time;
 use super::operations::{AGENTS_PER_PAGE, INTERVALS, Kind, Method, OperationsApi, Question, SKILLS_PER_CALL};
-use super::polled::{asked_of, cursor_of, losses_of, name_of};
+use super::polled::{MethodAsked, asked_of, cursor_of, losses_of, name_of};
 use super::report::{AcquireEvent, LostFigures, StreamReport};
+use super::retry::is_server_failure;
 use super::settings::{AcquireSettings, OperationsChoice, StreamMode};
 use super::source::{AnswerProblem, ApiRequest};
 use super::token::Authorizer;
@@ -39,28 +41,6 @@ const MOST_QUESTIONS: u32 = 40;
 /// Pages of one list; a server that always has a next one must not hold us.
 const MOST_PAGES: u64 = 1000;
 
-/// What the rounds of a watch know of each other.
-#[derive(Default)]
-pub(super) struct Memory {
-    /// Segments that stay open between rounds, with the time of their first answer.
-    segments: BTreeMap<&'static str, (SharedSegment, i64)>,
-    /// Ledger name of a method → its cursor.
-    cursors: HashMap<String, i64>,
-    /// Ledger name of a method or stream → when it may be asked again.
-    refused: HashMap<String, i64>,
-    /// Ledger name of a state → when it was last noted.
-    noted: HashMap<String, i64>,
-    /// Skills that answers have named.
-    skills: BTreeSet<String>,
-}
-
-impl Memory {
-    /// Whether a segment is open, which must not be taken for one that a dead run has left.
-    pub(super) fn holds_segments(&self) -> bool {
-        !self.segments.is_empty()
-    }
-}
-
 /// Where a method is, and what its calls are authorised with; or the reason why one of them is not known.
 pub(super) fn place_of(
     api: OperationsApi,
@@ -74,7 +54,7 @@ pub(super) fn place_of(
     }
     let missing = settings.keys.missing();
     if !missing.is_empty() {
-        return Err(format!("this API takes an API key only, and these are not set: {}", missing.join(", ")));
+        return Err(without_key(&missing));
     }
     Ok((base, Arc::new(Authorizer::keys())))
 }
@@ -148,7 +128,11 @@ impl Poll<'_> {
         if self.is_refused(api.stream(), now_ms) {
             return StreamReport { skipped: true, ..report };
         }
-        for (place, method) in api.methods().iter().enumerate() {
+        // After a failure the round goes on behind it, so that one method that always fails starves no other.
+        let methods = api.methods();
+        let begin = lock(&self.settings.sessions.memory).turns.remove(api.stream()).unwrap_or(0);
+        for place in (0..methods.len()).map(|place| (begin + place) % methods.len()) {
+            let method = &methods[place];
             let name = name_of(api, method);
             let is_wanted = if method.kind == Kind::State { self.choice.states } else { self.choice.intervals };
             if self.engine.is_ending() || !is_wanted || self.is_refused(&name, now_ms) {
@@ -156,21 +140,22 @@ impl Poll<'_> {
             }
             let (base, authorizer) = match place_of(api, method, self.settings, self.domain) {
                 Ok(found) => found,
-                Err(_) if is_optional => continue,
+                Err(_) if is_optional && !self.was_ever_answered(Some(method)).await => continue,
                 Err(reason) => {
                     let (stream, name) = (api.stream().to_owned(), method.call.to_owned());
-                    report.note(Problem { stream, name, kind: ProblemKind::NoService, reason, attempts: 0 });
+                    let problem = Problem { stream, name, kind: ProblemKind::NoService, reason, attempts: 0 };
+                    self.note_failure(&name_of(api, method), None, &problem).await;
+                    report.note(problem);
                     continue;
                 }
             };
             let call = Call { poll: self, method, name: &name, base: &base, authorizer: &authorizer };
             let Ended::Badly(window, given_up) = call.run(&mut report).await else { continue };
             let Some(mut problem) = given_up.problem(api.stream(), method.call) else { break };
-            let is_refused = is_refusal(problem.kind);
-            if is_refused && is_optional {
+            if is_refusal(problem.kind) && is_optional && !self.was_ever_answered(Some(method)).await {
                 lock(&self.settings.sessions.memory).refused.insert(name.clone(), now_ms + REFUSED_MS);
                 // The first method needs no permission of its own: where it is refused and never was answered, all are.
-                if place == 0 && !self.was_ever_answered().await {
+                if place == 0 && !self.was_ever_answered(None).await {
                     lock(&self.settings.sessions.memory).refused.insert(api.stream().to_owned(), now_ms + REFUSED_MS);
                     return StreamReport { skipped: true, ..StreamReport::default() };
                 }
@@ -181,7 +166,12 @@ impl Poll<'_> {
             }
             self.note_failure(&name, window, &problem).await;
             self.engine.tell(AcquireEvent::Failed(problem.clone()));
-            let ends_all = problem.kind == ProblemKind::Unauthorized;
+            let mut ends_all = problem.kind == ProblemKind::Unauthorized;
+            // In a watch the rest of a failing API waits for the next round, and the other streams do not wait for it.
+            if self.settings.keep_sessions && is_server_failure(problem.kind) {
+                lock(&self.settings.sessions.memory).turns.insert(api.stream(), (place + 1) % methods.len());
+                ends_all = true;
+            }
             report.note(problem);
             if ends_all {
                 break;
@@ -203,10 +193,15 @@ impl Poll<'_> {
         lock(&self.settings.sessions.memory).refused.get(name).is_some_and(|until_ms| now_ms < *until_ms)
     }
 
-    async fn was_ever_answered(&self) -> bool {
-        let api = self.choice.api;
+    /// Whether the ledger holds an answer of a method, or of any. A ledger that cannot be read ends the run.
+    async fn was_ever_answered(&self, method: Option<&Method>) -> bool {
+        let (api, call) = (self.choice.api, method.map(|method| method.call));
         let found = blocking(self.archive, move |archive| asked_of(archive, api)).await;
-        found.is_ok_and(|found| found.iter().any(|method| method.answered_ms.is_some()))
+        let is_meant = |known: &MethodAsked| call.is_none_or(|call| known.call == call) && known.answered_ms.is_some();
+        found.map(|found| found.iter().any(is_meant)).unwrap_or_else(|error| {
+            self.engine.stop(Stop::Archive(error));
+            true
+        })
     }
 
     async fn note_failure(&self, name: &str, window: Option<Window>, problem: &Problem) {
@@ -371,7 +366,9 @@ impl Call<'_> {
         let name = format!("{stream}/{}", self.method.call);
         let answered = engine
             .with_retries_of_api(&name, &engine.policy, || async {
-                let received = receive(engine, self.authorizer, &request).await?;
+                let call = receive(engine, self.authorizer, &request);
+                let settings = self.poll.settings;
+                let received = in_time(&settings.sessions, settings.keep_sessions, stream, call).await?;
                 let (retry_after, offset_ms) = (received.retry_after, received.clock_offset_ms);
                 let received_ms = archive.now_ms();
                 let sha256 = Sha256Hex::of(&received.answer.body);

@@ -257,7 +257,7 @@ async fn every_state_is_archived_and_waiting_times_are_asked_for_known_skills() 
 
 #[tokio::test]
 async fn a_stream_that_is_not_for_the_keys_costs_a_call_and_no_word() {
-    for status in [401, 403, 404] {
+    for status in [403, 404] {
         let refuse = |target| Rule::always(target, Fault::Status(status));
         let rules = vec![refuse(Target::Operations), refuse(Target::AgentMetrics)];
         let mut lab = Lab::new(rules, StreamMode::Auto).await;
@@ -282,6 +282,47 @@ async fn a_stream_that_is_not_for_the_keys_costs_a_call_and_no_word() {
     // No answer named a skill, so waiting times were not asked for.
     assert_eq!(problems.len(), 6, "{problems:?}");
     assert!(report.streams[AGENTS].problems.is_empty());
+}
+
+/// What was answered once was for the keys: that it is not any more is a failure, and stands in the ledger.
+#[tokio::test]
+async fn a_refusal_of_what_was_answered_before_is_a_failure() {
+    for status in [401, 403, 404] {
+        let refuse = |target, skip| Rule { target, skip, every: 1, times: 1000, fault: Fault::Status(status) };
+        // The first round makes eleven calls to the one and two to the other.
+        let rules = vec![refuse(Target::Operations, 12), refuse(Target::AgentMetrics, 2)];
+        let mut lab = Lab::new(rules, StreamMode::Auto).await;
+        assert!(lab.sync_anew().await.is_complete());
+        assert_eq!(lab.simulator.requests().operations, 12);
+        lab.pass(2 * HOUR_MS);
+        let report = lab.sync_anew().await;
+        assert!(!report.is_complete(), "{status}: {report:?}");
+        for api in OperationsApi::ALL {
+            let stream = &report.streams[api.stream()];
+            assert!(!stream.skipped && stream.failed > 0, "{status}: {report:?}");
+            let failing = asked_of(&lab.archive, api).unwrap();
+            let failing = failing.iter().filter(|method| method.failed_ms > method.answered_ms).count() as u64;
+            assert_eq!(failing, stream.failed, "{status}: {}", api.stream());
+        }
+        assert_eq!(report.stopped.is_some(), status == 401, "{report:?}");
+    }
+}
+
+/// A 401 says that the keys are no good, and never that a stream is not enabled.
+#[tokio::test]
+async fn keys_that_are_refused_everywhere_end_the_run() {
+    let refuse = |target| Rule::always(target, Fault::Status(401));
+    let rules = vec![refuse(Target::Operations), refuse(Target::AgentMetrics)];
+    let lab = Lab::new(rules, StreamMode::Auto).await;
+    let report = lab.sync().await;
+    let Some(AcquireError::Unauthorized { variables, .. }) = &report.stopped else { panic!("{report:?}") };
+    assert_eq!(**variables, OAuth1Keys::VARIABLES);
+    assert!(report.streams.values().all(|stream| !stream.skipped && stream.failed == 1), "{report:?}");
+
+    // Where one API answers, the run goes on, and the others fail.
+    let report = Lab::new(vec![refuse(Target::AgentMetrics)], StreamMode::Auto).await.sync().await;
+    assert!(report.stopped.is_none() && !report.is_complete(), "{report:?}");
+    assert_eq!(report.streams[AGENTS].problems[0].kind, ProblemKind::Unauthorized);
 }
 
 #[tokio::test]
@@ -324,6 +365,40 @@ async fn what_a_pause_loses_is_told_and_kept_in_the_ledger() {
     lab.pass(20 * MINUTE_MS);
     let report = lab.sync_anew().await;
     assert!(report.streams.values().all(|stream| stream.lost.is_empty()), "told once: {report:?}");
+}
+
+/// What fails holds itself up, and nothing else: neither conversations nor the other figures.
+#[tokio::test]
+async fn in_a_watch_a_failing_method_holds_up_no_other() {
+    let broken = |target| Rule::always(target, Fault::Status(500));
+    let mut lab = Lab::new(vec![broken(Target::OperationsMethod("queuehealth".to_owned()))], StreamMode::On).await;
+    (lab.settings.keep_sessions, lab.settings.retry) = (true, RetryPolicy::instant().of_rounds());
+    lab.settings.histories = vec![HistoryChoice { api: HistoryApi::Messaging, mode: StreamMode::On }];
+    lab.settings.start = Duration::from_secs(24 * 3600);
+    for round in 1..=6 {
+        let searches = lab.simulator.requests().messaging_search;
+        let report = lab.sync().await;
+        assert!(report.stopped.is_none(), "{report:?}");
+        assert!(lab.simulator.requests().messaging_search > searches, "round {round}");
+        let stream = &report.streams[REALTIME];
+        assert_eq!((stream.failed, stream.problems[0].attempts), (1, 3), "{stream:?}");
+        assert_eq!(stream.problems[0].name, "queuehealth");
+        assert_eq!(report.streams[MESSAGING].failed, 0);
+        lab.pass(STEP_MS);
+    }
+    end_sessions(&lab.settings).await.unwrap();
+    // The first round ended with the failure; all others ask for everything else first.
+    assert_eq!(lab.answers(REALTIME, "queuestate").len(), 5);
+    assert_eq!(lab.answers(MESSAGING, "msgqueuehealth/current").len(), 6);
+    assert!(lab.answers(REALTIME, "queuehealth").is_empty());
+
+    // An API of which nothing works costs three requests a round.
+    let mut lab = Lab::new(vec![broken(Target::AgentMetrics)], StreamMode::On).await;
+    (lab.settings.keep_sessions, lab.settings.retry) = (true, RetryPolicy::instant().of_rounds());
+    for round in 1..=3 {
+        assert_eq!(lab.sync().await.streams[REALTIME].failed, 0);
+        assert_eq!(lab.simulator.requests().agent_metrics, 3 * round);
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::archive::Window;
 
 use super::apis;
-use super::data_access::DataAccess;
+use super::data_access::{self, DataAccess};
 use super::domain::DomainCheck;
 use super::engine::Engine;
 use super::error::{Fault, ProblemKind};
@@ -52,9 +52,14 @@ pub(super) async fn probe_all(engine: &Engine, settings: &AcquireSettings, domai
         let source = DataAccess::new(choice.data_type, &settings.account_id, &settings.data_access);
         let request = source.first(Window { start_ms: now_ms - 3_600_000, end_ms: now_ms });
         let begun = Instant::now();
-        let outcome = match engine.http.send(&request).await {
-            Ok(reply) => read(reply, |answer| source.read(&request, answer).map(drop)).await,
-            Err(fault) => Err(fault),
+        let missing = settings.keys.missing();
+        let outcome = if missing.is_empty() {
+            match engine.http.send(&request).await {
+                Ok(reply) => read(reply, |answer| source.read(&request, answer).map(drop)).await,
+                Err(fault) => Err(fault),
+            }
+        } else {
+            Err(Fault::of(ProblemKind::NoService, data_access::without_key(&missing)))
         };
         probes.push(ApiProbe {
             stream: source.stream().to_owned(),

@@ -23,7 +23,10 @@ pub(super) fn planned(
         plans.insert(choice.api.stream().to_owned(), of(of_history(archive, schedule)?));
     }
     for choice in &settings.operations {
-        plans.insert(choice.api.stream().to_owned(), of(polled::questions(archive, settings, choice.api)?));
+        let mut plan = of(polled::questions(archive, settings, choice.api)?);
+        plan.lost = polled::lost_figures(archive, choice.api)?;
+        plan.lost.extend(polled::losses_ahead(archive, choice.api, settings.clock.now_ms())?);
+        plans.insert(choice.api.stream().to_owned(), plan);
     }
     Ok(plans)
 }

@@ -101,6 +101,12 @@ pub struct AcquireReport {
 }
 
 impl AcquireReport {
+    /// Figures that this run found lost, seconds over all methods.
+    pub fn lost_s(&self) -> i64 {
+        let lost = self.streams.values().flat_map(|stream| &stream.lost);
+        lost.map(|lost| (lost.window.end_ms - lost.window.start_ms) / 1000).sum()
+    }
+
     /// Nothing failed, nothing was refused, nothing was left undone.
     pub fn is_complete(&self) -> bool {
         !self.interrupted
@@ -189,6 +195,9 @@ pub struct StreamPlan {
     /// Of APIs that are asked and not downloaded: what would be asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<PlannedQuestion>,
+    /// Figures that are lost: those that the ledger knows, and those that the next sync will find forgotten.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostFigures>,
     /// Listed files that the archive holds.
     pub already: u64,
     /// Bytes to come: number of files × mean size of this stream's archived files. Listings carry no sizes, so it is

@@ -32,6 +32,8 @@ pub struct RetryPolicy {
     pub damaged_retries: u32,
     /// Up to this share is added to each wait at random, so that callers do not march in step: 0.1.
     pub jitter: f64,
+    /// Whether a call that got no byte for the no-progress timeout is made again at all: true.
+    pub retry_silence: bool,
     /// After this many 429 in a row, over all items, the run gives up: 30.
     pub rate_limited_in_a_row: u32,
     /// After this many items in a row were given up because the server failed, each further item gets one try only,
@@ -53,6 +55,7 @@ impl Default for RetryPolicy {
             retry_after_longest: Duration::from_secs(600),
             retry_budget: Duration::from_secs(900),
             damaged_retries: 2,
+            retry_silence: true,
             jitter: 0.1,
             rate_limited_in_a_row: 30,
             single_try_after: 3,
@@ -72,6 +75,20 @@ impl RetryPolicy {
             retry_after_longest: Duration::ZERO,
             jitter: 0.0,
             ..RetryPolicy::default()
+        }
+    }
+
+    /// For the rounds of a watch: two quick tries more, of three seconds in all, and none after silence. The next round comes
+    /// anyway, cursors hold, and what is slow must not hold up the other streams. What 429 asks for is waited for shortly.
+    pub fn of_rounds(&self) -> RetryPolicy {
+        let seconds = Duration::from_secs;
+        RetryPolicy {
+            quick: self.quick.iter().zip([1, 2]).map(|(wait, most)| (*wait).min(seconds(most))).collect(),
+            long_pauses: 0,
+            rate_limited_tries: self.rate_limited_tries.min(4),
+            retry_after_longest: self.retry_after_longest.min(seconds(5)),
+            retry_silence: false,
+            ..self.clone()
         }
     }
 
@@ -113,6 +130,10 @@ impl<'a> Attempts<'a> {
     /// Notes one more failure. `chance` in 0..1 sets the jitter.
     pub(super) fn failed(&mut self, kind: ProblemKind, retry_after: Option<Duration>, chance: f64) -> Next {
         let wait = match kind {
+            ProblemKind::NoProgress if !self.policy.retry_silence => {
+                self.failures += 1;
+                None
+            }
             ProblemKind::Server | ProblemKind::Network | ProblemKind::NoProgress | ProblemKind::PartialResult => {
                 self.failures += 1;
                 self.server_wait(true).map(|wait| self.at_least(wait, retry_after))
@@ -287,6 +308,17 @@ mod tests {
         let policy = RetryPolicy { retry_budget: Duration::from_secs(29), ..RetryPolicy::default() };
         assert_eq!(seconds(&policy, ProblemKind::Server, None), [5, 10]);
         assert_eq!(seconds(&RetryPolicy::default().quick_only(), ProblemKind::Server, None), [5, 10, 15]);
+    }
+
+    #[test]
+    fn a_round_of_a_watch_waits_some_seconds_at_most() {
+        let policy = RetryPolicy::default().of_rounds();
+        assert_eq!(seconds(&policy, ProblemKind::Server, None), [1, 2]);
+        assert_eq!(seconds(&policy, ProblemKind::Server, Some(60)), [5, 5]);
+        assert_eq!(seconds(&policy, ProblemKind::Html, None), [1, 2]);
+        assert_eq!(seconds(&policy, ProblemKind::NoProgress, None), [0; 0]);
+        assert_eq!(seconds(&policy, ProblemKind::RateLimited, None), [1, 2, 4]);
+        assert_eq!(seconds(&RetryPolicy::instant().of_rounds(), ProblemKind::Server, None), [0, 0]);
     }
 
     #[test]

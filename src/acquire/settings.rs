@@ -198,10 +198,11 @@ impl AcquireSettings {
             return wrong(format!("[account] id is {:?}; it is a LivePerson account number", shown(&self.account_id)));
         }
         let missing = self.keys.missing();
-        // Data Access takes nothing else; half a key is a mistake in any case.
-        let is_needed = !self.streams.is_empty() || (self.client.is_none() && self.login.is_none());
+        // Data Access takes nothing else, so "auto" leaves it out; half a key is a mistake in any case.
+        let is_on = self.streams.iter().any(|choice| choice.mode == StreamMode::On);
+        let is_needed = is_on || (self.client.is_none() && self.login.is_none());
         if !missing.is_empty() && (is_needed || missing.len() < OAuth1Keys::VARIABLES.len()) {
-            return wrong(format!("these are not set: {} (or NAME_FILE)", missing.join(", ")));
+            return Err(AcquireError::NoApiKey { missing });
         }
         if self.no_progress_timeout.is_zero() {
             return wrong("the no-progress timeout is 0".to_owned());
@@ -275,6 +276,15 @@ mod tests {
             assert!(complaint(|settings| settings.account_id = id.into()).contains("[account] id"), "{id}");
         }
         assert!(complaint(|settings| settings.keys.app_secret = Secret::new("")).contains("CHATVAULT_APP_SECRET"));
+        let without_key = |settings: &mut AcquireSettings, mode| {
+            let none = || Secret::new("");
+            settings.keys =
+                OAuth1Keys { app_key: none(), app_secret: none(), access_token: none(), access_token_secret: none() };
+            settings.client = Some(ClientCredentials { id: Secret::new("id"), secret: Secret::new("secret") });
+            settings.streams[0].mode = mode;
+        };
+        assert_eq!(complaint(|settings| without_key(settings, StreamMode::Auto)), "fine");
+        assert!(complaint(|settings| without_key(settings, StreamMode::On)).contains("CHATVAULT_APP_KEY"));
         assert!(complaint(|settings| settings.data_access = url("http://da.example.org")).contains("plain http"));
         assert!(complaint(|settings| settings.allowed = vec![url("http://127.0.0.1:22")]).contains("loopback"));
         assert!(complaint(|settings| settings.seal_after = RETENTION).contains("seal_after"));

@@ -207,10 +207,15 @@ fn joined(base: &Url, call: &str) -> Url {
     url
 }
 
-/// RFC 6749 answers 400 or 401 with `invalid_client`; both mean that the credentials are no good.
+/// RFC 6749 answers 400 or 401 with `invalid_client`; both mean that the credentials are no good, and so does 403. A 404 says
+/// nothing about any API: none was asked.
 fn refused(answer: &Answer) -> Fault {
     let problem = status_problem(answer);
-    let kind = if matches!(answer.status, 400 | 401) { ProblemKind::Unauthorized } else { problem.kind };
+    let kind = match answer.status {
+        400 | 401 | 403 => ProblemKind::Unauthorized,
+        404 | 410 => ProblemKind::Rejected,
+        _ => problem.kind,
+    };
     Fault::of(kind, problem.reason)
 }
 
@@ -291,6 +296,8 @@ mod tests {
         for (status, body, kind) in [
             (401, r#"{"error":"invalid_client"}"#, ProblemKind::Unauthorized),
             (400, "", ProblemKind::Unauthorized),
+            (403, "", ProblemKind::Unauthorized),
+            (404, "", ProblemKind::Rejected),
             (503, "<html>", ProblemKind::Server),
             (429, "", ProblemKind::RateLimited),
             (200, "<html>", ProblemKind::UnexpectedShape),

@@ -207,7 +207,8 @@ pub(crate) enum GapsAction {
 /// How hours are named, for `gaps accept --help`.
 const ACCEPT: &str = "\
 Only hours in the state `expired` can be accepted; others can still be had. The acceptance is an event of
-the audit chain, with who, when and why. A file that turns up later makes its hour a gap again.
+the audit chain, with who, when and why. A file that turns up later makes its hour a gap again. Figures
+that were lost are accepted by their method: the stream is then such as operational-realtime/queuehealth.
 
 Example:
   chatvault gaps accept data-access/engagement 2026-10-01T05..2026-10-01T09 --reason 'outage, ticket 4711'";

@@ -95,7 +95,7 @@ fn of_archive(error: &ArchiveError) -> Exit {
 /// The exit code of a run that acquire ended.
 pub(crate) fn of_acquire(error: &AcquireError) -> Exit {
     match error {
-        AcquireError::Configuration(_) => Exit::Usage,
+        AcquireError::Configuration(_) | AcquireError::NoApiKey { .. } => Exit::Usage,
         AcquireError::Unauthorized { .. } | AcquireError::Forbidden { .. } => Exit::Unauthorised,
         AcquireError::RateLimited { .. } => Exit::RateLimits,
         AcquireError::Unavailable { .. } => Exit::Temporary,

@@ -21,6 +21,7 @@ const HOUR_MS: i64 = 3_600_000;
 const SOON_MS: i64 = 3 * 24 * HOUR_MS;
 
 mod accept;
+mod figures;
 
 /// Neighbouring hours of one stream in one state.
 struct Range<'s> {
@@ -88,7 +89,10 @@ fn read(archive: &Archive, settings: &settings::Settings, now_ms: i64) -> Result
             continue;
         }
         if let Some(api) = OperationsApi::of_stream(stream) {
-            ledger.remarks.extend(figures(archive, api)?);
+            ledger.remarks.extend(remarks(archive, api)?);
+            let holes = figures::holes(archive, api, now_ms)?;
+            ledger.windows.extend(holes.windows);
+            ledger.acceptances.extend(holes.acceptances);
             continue;
         }
         let coverage = archive.coverage_of(stream, &rules)?;
@@ -105,8 +109,8 @@ fn read(archive: &Archive, settings: &settings::Settings, now_ms: i64) -> Result
     Ok(ledger)
 }
 
-/// What is known of an API of figures: they have no hours that could be fetched later.
-fn figures(archive: &Archive, api: OperationsApi) -> Result<Vec<String>, Failure> {
+/// What is known of an API of figures, in words.
+fn remarks(archive: &Archive, api: OperationsApi) -> Result<Vec<String>, Failure> {
     let stream = api.stream();
     let remark = match polled_until(archive, api)? {
         Some(until_ms) => format!("{stream}: figures archived up to {}", short_time(until_ms)),
@@ -232,6 +236,7 @@ fn print(range: &Range<'_>, acceptance: Option<&Acceptance>, now_ms: i64, output
     };
     let left = match time_left(&range.first, now_ms) {
         _ if !range.first.is_hole() => String::new(),
+        Some(0) if figures::method_of(range.stream).is_some() => "forgotten by LivePerson".to_owned(),
         Some(0) => "deleted by LivePerson".to_owned(),
         Some(left_ms) if left_ms < SOON_MS => format!("deleted in {}, soon", readable_duration(left_ms)),
         Some(left_ms) => format!("deleted in {}", readable_duration(left_ms)),
@@ -283,7 +288,7 @@ fn verdict(ledger: &Ledger, now_ms: i64, output: &Output) -> String {
     line += &match next {
         Some(left_ms) => format!("; the first in {}: run `chatvault sync`", readable_duration(left_ms)),
         None if holes.iter().all(|window| window.state == WindowState::Expired) => {
-            "; LivePerson has deleted these files: `chatvault gaps accept` records that this is known".to_owned()
+            "; LivePerson has them no more: `chatvault gaps accept` records that this is known".to_owned()
         }
         None => "; run `chatvault sync`".to_owned(),
     };

@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::output::{Output, bytes, counted, number, readable_duration, readable_time};
-use super::{open, runtime, settings, sync};
+use super::{losses, open, runtime, settings, sync};
 use chatvault::acquire::{self, Cancel, HistoryApi, OperationsApi, PlannedQuestion};
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -22,11 +22,12 @@ pub(crate) fn run(vault: &Path, output: &Output) -> Result<Exit, Failure> {
     } else {
         for (name, stream) in &plan.streams {
             if stream.skipped {
-                outln!("{name}: not enabled for these keys");
+                outln!("{name}: {}", settings::why_skipped(name));
                 continue;
             }
             if OperationsApi::of_stream(name).is_some() || HistoryApi::of_stream(name).is_some() {
                 print_questions(name, &stream.questions);
+                stream.lost.iter().for_each(|lost| outln!("  {}", losses::told(lost)));
                 continue;
             }
             let size =

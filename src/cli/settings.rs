@@ -376,6 +376,14 @@ fn keys_of_environment() -> Result<OAuth1Keys, Failure> {
     })
 }
 
+/// Why a run left a stream out, as far as can be seen from here.
+pub(crate) fn why_skipped(stream: &str) -> &'static str {
+    let has_key = keys_of_environment().is_ok_and(|keys| keys.missing().is_empty());
+    let wants_key = DataType::of_stream(stream).is_some()
+        || OperationsApi::of_stream(stream).is_some_and(OperationsApi::has_intervals);
+    if wants_key && !has_key { "it takes an API key only, and none is set" } else { "not enabled for these keys" }
+}
+
 /// Client credentials of the environment; both values or none.
 fn client_credentials() -> Result<Option<ClientCredentials>, Failure> {
     let (id, secret) = (secret("CHATVAULT_CLIENT_ID")?, secret("CHATVAULT_CLIENT_SECRET")?);

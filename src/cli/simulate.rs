@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Simulate, output: &Output) -> Result<Exit, Failure> {
             .hint(format!("known: {}", Script::NAMES.join(", ")))
     })?;
     let messaging = MessagingConfig { conversations: args.messaging, ..MessagingConfig::default() };
-    let usual = SimulatorConfig::default();
+    let usual = SimulatorConfig { other_data_types: true, ..SimulatorConfig::default() };
     let config = SimulatorConfig { world, messaging, port: args.port, script, clock: Clock::Wall, ..usual };
     let runtime = runtime()?;
     runtime.block_on(async {

@@ -120,7 +120,7 @@ pub(super) fn print(report: &SyncReport, keys: &Keys, elapsed_s: f64, output: &O
     }
     for (name, stream) in &report.acquired.streams {
         if stream.skipped {
-            output.note(&format!("{name}: not enabled for these keys; skipped"));
+            output.note(&format!("{name}: {}; skipped", settings::why_skipped(name)));
             continue;
         }
         if OperationsApi::of_stream(name).is_some() {
@@ -165,6 +165,7 @@ pub(super) fn print(report: &SyncReport, keys: &Keys, elapsed_s: f64, output: &O
         }
         _ if report.index_failure.is_some() => "archived, but not indexed",
         _ if report.indexed.failures() > 0 => "finished; some archived records cannot be read, they are named above",
+        _ if report.acquired.lost_s() > 0 => "finished, but figures are lost for good; `chatvault gaps` lists them",
         _ if keys.exit(&report.indexed.encrypted, Exit::Complete) == Exit::Key => "complete, but for what is encrypted",
         _ => "complete",
     };
@@ -189,6 +190,7 @@ pub(super) fn to_json(report: &SyncReport, elapsed_s: f64) -> Value {
         "requests": report.acquired.requests,
         "index_failure": report.index_failure.as_ref().map(ToString::to_string),
         "interrupted": report.acquired.interrupted,
+        "lost_s": report.acquired.lost_s(),
         "stopped": report.acquired.stopped.as_ref().map(ToString::to_string),
         "elapsed_s": elapsed_s,
     });

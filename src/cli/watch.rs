@@ -6,7 +6,8 @@ use super::output::{Output, bytes, counted, json_time, printable};
 use super::progress::Progress;
 use super::{losses, open, open_for_writing, runtime, settings, sync};
 use chatvault::acquire::{
-    Cancel, HistoryApi, LostFigures, MethodAsked, OperationsApi, asked_of, followed_until, lost_figures, polled_until,
+    Cancel, DataType, HistoryApi, LostFigures, MethodAsked, OperationsApi, asked_of, followed_until, lost_figures,
+    polled_until,
 };
 use chatvault::archive::{Archive, Clock, ListingKind};
 use chatvault::pipeline::{self, Paces, Round};
@@ -156,7 +157,14 @@ struct Freshness {
 
 impl Freshness {
     fn is_failing(&self) -> bool {
-        !self.failing.is_empty() || self.failed_ms > self.answered_ms
+        !self.failing.is_empty() || (self.failed_ms > self.answered_ms && !self.may_be_off())
+    }
+
+    /// Nothing says that it is enabled. The ledger of files notes refusals too; that of the other APIs notes none that may mean
+    /// just this, so a failure there is one.
+    fn may_be_off(&self) -> bool {
+        let is_files = DataType::of_stream(&self.stream).is_some();
+        self.is_optional && self.answered_ms.is_none() && (is_files || self.failed_ms.is_none())
     }
 
     /// Of an API with several methods: answered when one of them was, failing when one of them is.
@@ -218,7 +226,7 @@ fn status(settings: &settings::Settings, archive: &Archive, output: &Output) -> 
                 json!({
                     "stream": fresh.stream, "answered_s": age(fresh.answered_ms), "failed_s": age(fresh.failed_ms),
                     "new_data_s": age(fresh.stored_ms), "complete_until": json_time(fresh.complete_ms),
-                    "failing": fresh.failing, "lost": fresh.lost.iter().map(losses::to_json).collect::<Vec<_>>(),
+                    "is_failing": fresh.is_failing(), "failing": fresh.failing, "lost": fresh.lost.iter().map(losses::to_json).collect::<Vec<_>>(),
                 })
             })
             .collect();
@@ -228,10 +236,9 @@ fn status(settings: &settings::Settings, archive: &Archive, output: &Output) -> 
     for fresh in found {
         let ago = |ms| age(ms).map_or("never".to_owned(), |seconds| format!("{} ago", span(seconds)));
         let mark = match (fresh.is_failing(), fresh.failing.as_slice()) {
-            (_, []) if fresh.is_optional && fresh.answered_ms.is_none() => {
-                "  it may not be enabled for these keys".to_owned()
-            }
+            (_, []) if fresh.may_be_off() => "  it may not be enabled for these keys".to_owned(),
             (false, _) => String::new(),
+            (true, []) if fresh.answered_ms.is_none() => "  FAILING, never answered".to_owned(),
             (true, []) => "  FAILING since its last answer".to_owned(),
             (true, calls) => format!("  FAILING: {}", calls.join(", ")),
         };
@@ -282,8 +289,10 @@ fn metrics(settings: &settings::Settings, archive: &Archive, totals: &Totals) ->
     let help = "Figures that LivePerson had forgotten before anybody asked, seconds over all methods.";
     let lost = |fresh: &Freshness| OperationsApi::of_stream(&fresh.stream).map(|_| losses::seconds(&fresh.lost) * 1000);
     family("stream_lost_seconds", "gauge", help, &by_stream(&lost));
-    let help = "Methods of this stream whose last call failed.";
-    let failing = |fresh: &Freshness| i64::try_from(fresh.failing.len()).ok().map(|count| count * 1000);
+    let help = "Methods of this stream whose last call failed; a stream without methods counts as one.";
+    let failing = |fresh: &Freshness| {
+        i64::try_from(fresh.failing.len().max(usize::from(fresh.is_failing()))).ok().map(|count| count * 1000)
+    };
     family("stream_failing_methods", "gauge", help, &by_stream(&failing));
     let plain = |value: u64| vec![(String::new(), value as f64)];
     family("rounds_total", "counter", "Rounds of this process.", &plain(totals.rounds));

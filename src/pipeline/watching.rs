@@ -1,7 +1,8 @@
 //! `sync` for ever: each stream at its own pace, one process, a clean end.
 //!
-//! A round syncs the streams that are due and makes their conversations searchable before the next begins, so what is slow
-//! holds itself up and nothing else. When LivePerson does not answer or answers 429 without end, all streams pause, twice as
+//! A round syncs the streams that are due and makes their conversations searchable before the next begins. So that what is slow
+//! holds itself up and nothing else, a round tries a failing call again for some seconds only, waits for a silent API for ten,
+//! and leaves the rest of a failing API to the next round. When LivePerson does not answer or answers 429 without end, all streams pause, twice as
 //! long each time; after some rounds like that the run gives up with the reason, and whoever supervises it decides.
 
 use std::collections::BTreeMap;
@@ -96,7 +97,8 @@ pub fn watch(
     cancel: &Cancel,
     each: &mut dyn FnMut(&Round),
 ) -> Result<(), RunError> {
-    let mut settings = AcquireSettings { keep_sessions: true, ..settings.clone() };
+    let retry = settings.retry.of_rounds();
+    let mut settings = AcquireSettings { keep_sessions: true, retry, ..settings.clone() };
     let outcome =
         rounds(runtime, &mut settings, archive, options.clone(), paces, acquire_progress, watcher, cancel, each);
     // What was kept open between the rounds becomes files now, and the index is told of them.

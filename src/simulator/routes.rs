@@ -149,7 +149,11 @@ pub(super) async fn answer(shared: &Shared, door: Door, request: Request) -> Res
     if shared.too_fast() {
         return shared.error(429, "Too many requests");
     }
-    let name = if let Wish::File(name) = &wish { name } else { "" };
+    let name = match &wish {
+        Wish::File(name) => name,
+        Wish::Operations(_) => parts.uri.path().rsplit('/').next().unwrap_or_default(),
+        _ => "",
+    };
     let faults = shared.stage.faults(wish.kind(), name);
     if faults.contains(&Fault::ExpireTokens) {
         shared.tokens.lock().unwrap_or_else(PoisonError::into_inner).revoke_all();

@@ -31,6 +31,8 @@ pub enum Target {
     HistorySearch,
     /// Operational Realtime and Messaging Operations.
     Operations,
+    /// Those of them that ask this method, the last part of its path, such as `queuehealth`.
+    OperationsMethod(String),
     /// Agent Metrics.
     AgentMetrics,
 }
@@ -298,6 +300,7 @@ impl Stage {
                 Target::MessagingById => kind == RequestKind::MessagingById,
                 Target::HistorySearch => kind == RequestKind::HistorySearch,
                 Target::Operations => kind == RequestKind::Operations,
+                Target::OperationsMethod(method) => kind == RequestKind::Operations && name == method,
                 Target::AgentMetrics => kind == RequestKind::AgentMetrics,
             };
             if !matches {

@@ -25,6 +25,7 @@ mod openpgp;
 mod operations;
 mod options;
 mod reading;
+mod refusals;
 mod repair;
 mod salvage;
 mod saved;

@@ -4,7 +4,7 @@ use super::super::args::GapsAccept;
 use super::super::exit::{Exit, Failure};
 use super::super::output::{Output, counted, json_time, printable};
 use super::super::{open_for_writing, settings, sync};
-use super::{HOUR_MS, short_time};
+use super::{HOUR_MS, figures, short_time};
 use chatvault::acquire::{DataType, RETENTION};
 use chatvault::archive::{AcceptedWindow, Clock, CoverageRules, LedgerEntry, Window, WindowCoverage, WindowState};
 use jiff::Timestamp;
@@ -18,9 +18,11 @@ const REASON: usize = 1000;
 
 pub(super) fn run(args: &GapsAccept, vault: &Path, output: &Output) -> Result<Exit, Failure> {
     let settings = settings::Settings::of_vault(vault)?;
-    if DataType::of_stream(&args.stream).is_none() {
-        return Err(Failure::usage(format!("{:?} is no stream with a ledger", args.stream))
-            .hint("`chatvault gaps` names the streams; such as data-access/engagement"));
+    let method = figures::method_of(&args.stream);
+    if DataType::of_stream(&args.stream).is_none() && method.is_none() {
+        return Err(Failure::usage(format!("{:?} is no stream with a ledger", args.stream)).hint(
+            "`chatvault gaps` names the streams; such as data-access/engagement or operational-realtime/queuehealth",
+        ));
     }
     let reason = args.reason.trim();
     if reason.is_empty() || reason.chars().count() > REASON {
@@ -36,15 +38,25 @@ pub(super) fn run(args: &GapsAccept, vault: &Path, output: &Output) -> Result<Ex
         seal_after: settings.seal_after,
         retention: RETENTION,
     };
-    let coverage = archive.coverage_of(&args.stream, &rules)?;
-    if !coverage.asked {
+    let windows = match method {
+        Some((api, _)) => {
+            let mut windows = figures::holes(&archive, api, rules.now_ms)?.windows;
+            windows.retain(|(stream, _)| *stream == args.stream);
+            Some(windows.into_iter().map(|(_, window)| window).collect())
+        }
+        None => {
+            let coverage = archive.coverage_of(&args.stream, &rules)?;
+            coverage.asked.then_some(coverage.windows)
+        }
+    };
+    let Some(windows): Option<Vec<WindowCoverage>> = windows else {
         return Err(Failure::usage(format!("{}: no listing yet; nothing is known to be lost", args.stream))
             .hint("run `chatvault sync`"));
-    }
+    };
     let inside = |window: &&WindowCoverage| {
         window.window.is_some_and(|hour| range.start_ms <= hour.start_ms && hour.end_ms <= range.end_ms)
     };
-    let hours: Vec<&WindowCoverage> = coverage.windows.iter().filter(inside).collect();
+    let hours: Vec<&WindowCoverage> = windows.iter().filter(inside).collect();
     if let Some(open) = hours.iter().find(|window| window.is_hole() && window.state != WindowState::Expired) {
         let at = open.window.map_or_else(String::new, |hour| short_time(hour.start_ms));
         let message = format!("{at} is {}: LivePerson may still have it, so it cannot be accepted as lost", open.state);
