@@ -137,7 +137,7 @@ fn states_now_are_snapshots() {
         NOW - MINUTE
     );
     check("ewt", "skills=1", &ewt, &["snapshot 808..808 2411 · · · · · estimatedWaitTime=Number(35.0)"]);
-    let agents = r#"{"_metadata":{"count":1},"accountID":"1","agentStatusRecords":[{"agentId":"71","currentStatusStartTimeL":5,"currentStatusStartTime":"x","agentLoginName":"007","agentSkills":[{"skillId":"3","skillName":"Orders"}],"agentGroupId":-1,"currentStatus":"BACK_SOON","currentStatusReason":"88","load":40}]}"#;
+    let agents = r#"{"_metadata":{"count":1},"accountID":"40112233","agentStatusRecords":[{"agentId":"71","currentStatusStartTimeL":5,"currentStatusStartTime":"x","agentLoginName":"007","agentSkills":[{"skillId":"3","skillName":"Orders"}],"agentGroupId":-1,"currentStatus":"BACK_SOON","currentStatusReason":"88","load":40}]}"#;
     let head = "snapshot 809..809";
     let expected = [
         format!("{head} · 71 -1 back-soon 88 · currentStatusStartTimeL=Number(5.0)"),
