@@ -60,6 +60,10 @@ struct ReadWords {
 }
 
 pub(super) fn serialize<S: Serializer>(messages: &[Message], serializer: S) -> Result<S::Ok, S::Error> {
+    // What people read and compare is line by line.
+    if serializer.is_human_readable() {
+        return messages.serialize(serializer);
+    }
     let mut last = 0_i64;
     let times = messages.iter().map(|message| {
         message.time_ms.map(|time| {
@@ -86,6 +90,9 @@ pub(super) fn serialize<S: Serializer>(messages: &[Message], serializer: S) -> R
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Message>, D::Error> {
+    if deserializer.is_human_readable() {
+        return Vec::deserialize(deserializer);
+    }
     let read = Read::deserialize(deserializer)?;
     let count = read.texts.len();
     let damaged = || D::Error::custom("the columns of a transcript do not fit each other");

@@ -55,7 +55,7 @@ impl Role {
 pub const MASK: &str = "** LP deleted data **";
 
 /// One line of a transcript.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// When it was published, epoch milliseconds.
     pub time_ms: Option<i64>,
