@@ -1,3 +1,5 @@
+//! Tests of the settings: precedence, secrets, sizes, and what cannot be right.
+
 use super::*;
 
 fn read(text: &str) -> Result<Settings, Failure> {
