@@ -1,8 +1,8 @@
-//! `cargo bench --bench freshness [-- EVENTS [EVERY]]`: how long after an engagement attribute (SDE) shows in the API a search finds it.
+//! `cargo bench --bench freshness [-- EVENTS [EVERY [CONVERSATIONS]]]`: how long after an engagement attribute (SDE) shows in the API a search finds it.
 //!
 //! The real program watches a busy simulated account that lives in real time; each attribute event's instant is known beforehand.
 //! The index is asked ten times a second for the conversation by the attribute's path and value. `EVERY` is watch's `--every`; without it
-//! the streams keep their own pace. LivePerson itself promises two hours. Late changes that do not move `latestUpdateTime` are
+//! the streams keep their own pace (also with `own`). `CONVERSATIONS` begin over two days. LivePerson itself promises two hours. Late changes that do not move `latestUpdateTime` are
 //! switched off: no reader can follow those in near real time.
 
 use chatvault::index::Reader;
@@ -42,9 +42,10 @@ fn main() -> Result<(), Failed> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let wanted: usize = arguments.first().and_then(|number| number.parse().ok()).unwrap_or(500);
-    let every = arguments.get(1);
+    let every = arguments.get(1).filter(|every| *every != "own");
+    let conversations = arguments.get(2).and_then(|number| number.parse().ok()).unwrap_or(60_000);
     let messaging = MessagingConfig {
-        conversations: 60_000,
+        conversations,
         days: 1,
         days_ahead: 1,
         unannounced_permille: 0,
